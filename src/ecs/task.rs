@@ -1,0 +1,157 @@
+//! One task as the cloud reports it, cut to what a status may hold.
+
+use std::cmp::Ordering;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::TaskId;
+
+/// Characters kept of `Type`; the longest known word has 12.
+pub const MAX_TYPE: usize = 64;
+/// Characters kept of `Status`; the longest known word has 13.
+pub const MAX_STATUS: usize = 64;
+/// Characters kept of each time; RFC 3339 with nanoseconds and an offset has 35.
+pub const MAX_TIME: usize = 64;
+
+/// A task of the cloud. Words are the cloud's own, cut to their maximum; empty ones are absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// `Id`. A task without a usable one is not reported at all.
+    pub id: TaskId,
+    /// `Type`, for example `ExportImage`, or a word that does not exist yet.
+    pub type_: Option<Box<str>>,
+    /// `Status`, verbatim; [`TaskProgress::of`] reads it.
+    pub status: Option<Box<str>>,
+    /// `Process`, percent, 0 to 100; absent when unreadable.
+    pub process: Option<u8>,
+    /// `ResourceId`, the image.
+    pub resource_id: Option<Box<str>>,
+    /// `CreatedAt`, usually RFC 3339 with `+08:00`.
+    pub created_at: Option<Box<str>>,
+    /// `UpdatedAt`.
+    pub updated_at: Option<Box<str>>,
+    /// `EndAt`. What the cloud sends before the end is not documented.
+    pub ended_at: Option<Box<str>>,
+}
+
+/// How far a task is, as far as its status word is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TaskProgress {
+    /// Not begun.
+    Pending,
+    /// Under way.
+    Running,
+    /// Over, with success.
+    Succeeded,
+    /// Over, without success; the cloud gives no reason.
+    Failed,
+    /// `UnknownStatus`, nothing, or a word that did not exist when this was written. Not an end.
+    Unknown,
+}
+
+impl TaskProgress {
+    /// What a status word means. Words are compared exactly, as the SDKs do.
+    pub fn of(status: Option<&str>) -> Self {
+        match status {
+            Some("Pending") => Self::Pending,
+            Some("Running") => Self::Running,
+            Some("Succeeded") => Self::Succeeded,
+            Some("Failed") => Self::Failed,
+            Some(_) | None => Self::Unknown,
+        }
+    }
+}
+
+impl Task {
+    /// `CreatedAt` as an instant; absent when unreadable.
+    pub fn created(&self) -> Option<Timestamp> {
+        instant(self.created_at.as_deref())
+    }
+
+    /// Which of two reports of one task is the newer by `UpdatedAt`; an unreadable time is the oldest.
+    pub(super) fn compare_age(&self, other: &Self) -> Ordering {
+        instant(self.updated_at.as_deref()).cmp(&instant(other.updated_at.as_deref()))
+    }
+}
+
+/// The first `max` characters of what the cloud wrote; `None` when it wrote nothing.
+///
+/// Counts characters, as `maxLength` in a CRD does.
+pub(super) fn word(text: &str, max: usize) -> Option<Box<str>> {
+    let end = text
+        .char_indices()
+        .nth(max)
+        .map_or(text.len(), |(at, _)| at);
+    (end > 0).then(|| text[..end].into())
+}
+
+fn instant(time: Option<&str>) -> Option<Timestamp> {
+    time.and_then(|time| time.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
+    use super::*;
+
+    fn task(created_at: Option<&str>, updated_at: Option<&str>) -> Task {
+        Task {
+            id: TaskId::parse("t-1").unwrap(),
+            type_: None,
+            status: None,
+            process: None,
+            resource_id: None,
+            created_at: created_at.map(Into::into),
+            updated_at: updated_at.map(Into::into),
+            ended_at: None,
+        }
+    }
+
+    #[test]
+    fn only_the_clouds_own_four_words_mean_something() {
+        let of = |word| TaskProgress::of(Some(word));
+        assert_eq!(of("Pending"), TaskProgress::Pending);
+        assert_eq!(of("Running"), TaskProgress::Running);
+        assert_eq!(of("Succeeded"), TaskProgress::Succeeded);
+        assert_eq!(of("Failed"), TaskProgress::Failed);
+        for unknown in ["UnknownStatus", "", "failed", "Succeeded ", "Cancelled"] {
+            assert_eq!(of(unknown), TaskProgress::Unknown, "{unknown:?}");
+        }
+        assert_eq!(TaskProgress::of(None), TaskProgress::Unknown);
+    }
+
+    #[test]
+    fn a_creation_time_is_an_instant_whatever_its_offset() {
+        let created = |time| task(time, None).created();
+        let instant: Timestamp = "2022-05-05T16:01:00Z".parse().unwrap();
+        assert_eq!(created(Some("2022-05-06T00:01:00+08:00")), Some(instant));
+        for unreadable in ["yesterday", "2022-05-06 00:01", "0000-00-00T00:00:00Z"] {
+            assert_eq!(created(Some(unreadable)), None, "{unreadable:?}");
+        }
+        assert_eq!(created(None), None);
+    }
+
+    #[test]
+    fn of_two_reports_the_later_update_is_the_newer() {
+        let report = |updated_at| task(None, updated_at);
+        let compare = |a, b| report(a).compare_age(&report(b));
+        let east = Some("2022-05-06T00:01:00+08:00");
+        let same_in_utc = Some("2022-05-05T16:01:00Z");
+        let later = Some("2022-05-05T16:01:01Z");
+        assert_eq!(compare(east, same_in_utc), Ordering::Equal);
+        assert_eq!(compare(east, later), Ordering::Less);
+        assert_eq!(compare(east, Some("?")), Ordering::Greater);
+    }
+
+    proptest! {
+        #[test]
+        fn a_word_is_the_longest_beginning_that_fits(text in any::<String>(), max in 1..80_usize) {
+            let kept = word(&text, max);
+            prop_assert_eq!(kept.is_none(), text.is_empty());
+            let kept = kept.unwrap_or_default();
+            prop_assert!(text.starts_with(&*kept));
+            prop_assert_eq!(kept.chars().count(), text.chars().count().min(max));
+        }
+    }
+}

@@ -1,0 +1,566 @@
+//! The two ends of the wire: the query that asks, the answer as it arrived and what it says.
+//!
+//! Every answer is read as if its sender were careless: a task that cannot be read spoils no other.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::fmt::rfc2822::DateTimeParser;
+use serde_json::Value;
+
+use super::error::{Cause, sanitise};
+use super::ids::MAX_ID;
+use super::task::{MAX_STATUS, MAX_TIME, MAX_TYPE, word};
+use super::{Batch, Error, Task, TaskId, sign};
+
+/// An answer as it arrived, all but the body.
+pub(super) struct Head {
+    pub status: u16,
+    /// `Date`: the cloud's own time.
+    pub date: Option<Timestamp>,
+    /// `Retry-After`, as [`retry_after`] reads it.
+    pub retry_after: Option<Duration>,
+    /// `X-Top-Request-Id`, sanitised; the one in the body goes first.
+    pub request_id: Option<Box<str>>,
+}
+
+/// One page of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Page {
+    /// What could be read, in the cloud's order; asked for or not, possibly repeated.
+    pub tasks: Vec<Task>,
+    /// Where the next page begins; absent on the last one.
+    pub next: Option<String>,
+    /// Sanitised.
+    pub request_id: Option<Box<str>>,
+}
+
+/// The query of one page.
+pub(super) fn query(batch: &Batch, next: Option<&str>) -> String {
+    let mut parameters = batch.parameters();
+    for (name, value) in [
+        ("Action", "DescribeTasks"),
+        ("Version", "2020-04-01"),
+        ("MaxResults", MAX_RESULTS),
+    ] {
+        parameters.push((name.to_owned(), value));
+    }
+    parameters.extend(next.map(|token| ("NextToken".to_owned(), token)));
+    sign::canonical_query(parameters)
+}
+
+/// What an answer says; its body may also be the reason why there is none.
+pub(super) fn decode(head: &Head, body: Result<Vec<u8>, Cause>) -> Result<Page, Error> {
+    let body: Value = body
+        .and_then(|body| Ok(serde_json::from_slice(&body)?))
+        .map_err(|cause| head.unreadable(cause))?;
+    let named = body["ResponseMetadata"]["RequestId"]
+        .as_str()
+        .and_then(sanitise);
+    let request_id = named.or_else(|| head.request_id.clone());
+    match content(head, &body) {
+        Ok((tasks, next)) => Ok(Page {
+            tasks,
+            next,
+            request_id,
+        }),
+        Err(error) => Err(Error {
+            request_id,
+            ..error
+        }),
+    }
+}
+
+/// An HTTP date (RFC 9110 §5.6.7, its current form only).
+pub(super) fn http_date(value: &str) -> Option<Timestamp> {
+    DateTimeParser::new().parse_timestamp(value.trim()).ok()
+}
+
+/// `Retry-After`, seconds or a date, at most [`MAX_RETRY_AFTER`].
+pub(super) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    let value = value.trim();
+    let wait = if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
+        value.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs)
+    } else {
+        Duration::try_from(http_date(value)?.duration_since(now)).unwrap_or(Duration::ZERO)
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// 100: the most that one page holds (docs 6396/120437), so up to 100 task ids need one page.
+const MAX_RESULTS: &str = "100";
+
+/// 5 min: the slowest beat of a lane in trouble; a longer wait would be one that nobody explains.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
+
+impl Head {
+    fn refused(&self, code: Option<Box<str>>) -> Error {
+        Error::refused(code, self.status, self.retry_after)
+    }
+
+    fn unreadable(&self, cause: Cause) -> Error {
+        Error {
+            request_id: self.request_id.clone(),
+            source: Some(cause),
+            ..self.refused(None)
+        }
+    }
+}
+
+fn content(head: &Head, body: &Value) -> Result<(Vec<Task>, Option<String>), Error> {
+    let metadata = &body["ResponseMetadata"];
+    if !metadata.is_object() {
+        return Err(gateway_refusal(head, body));
+    }
+    if !metadata["Error"].is_null() {
+        return Err(head.refused(metadata["Error"]["Code"].as_str().and_then(sanitise)));
+    }
+    if !(200..300).contains(&head.status) {
+        return Err(head.refused(None));
+    }
+    result(&body["Result"]).ok_or_else(|| head.unreadable(Cause::Misshapen))
+}
+
+/// The body that a gateway writes in place of the envelope (volcengine-go-sdk v1.2.49,
+/// `volcenginequery/unmarshal_error.go`). Its own status counts where HTTP reports none.
+fn gateway_refusal(head: &Head, body: &Value) -> Error {
+    let code = body["errorcode"].as_str().and_then(sanitise);
+    let inner = body["HTTPCode"]
+        .as_u64()
+        .and_then(|inner| u16::try_from(inner).ok());
+    let error = match inner.filter(|inner| (400..600).contains(inner)) {
+        Some(inner) if head.status < 400 => Error::refused(code, inner, head.retry_after),
+        Some(_) | None => head.refused(code),
+    };
+    Error {
+        source: error.code.is_none().then_some(Cause::Misshapen),
+        ..error
+    }
+}
+
+/// Tasks and next token. No result, or no list in it, means no tasks, as the SDKs read it.
+fn result(result: &Value) -> Option<(Vec<Task>, Option<String>)> {
+    let tasks = match &result["Tasks"] {
+        Value::Null => Vec::new(),
+        Value::Array(tasks) => tasks.iter().filter_map(task).collect(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => return None,
+    };
+    let next = match &result["NextToken"] {
+        Value::Null => None,
+        Value::String(token) => Some(token.clone()).filter(|token| !token.is_empty()),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    (result.is_object() || result.is_null()).then_some((tasks, next))
+}
+
+/// A task, if it has a usable id; a field of the wrong type is absent.
+fn task(task: &Value) -> Option<Task> {
+    let field = |name: &str, max| task[name].as_str().and_then(|text| word(text, max));
+    Some(Task {
+        id: TaskId::parse(task["Id"].as_str()?).ok()?,
+        type_: field("Type", MAX_TYPE),
+        status: field("Status", MAX_STATUS),
+        process: percent(&task["Process"]),
+        resource_id: field("ResourceId", MAX_ID),
+        created_at: field("CreatedAt", MAX_TIME),
+        updated_at: field("UpdatedAt", MAX_TIME),
+        ended_at: field("EndAt", MAX_TIME),
+    })
+}
+
+/// A number, or a text such as `"45"` and `"45%"` that an older edition of the documentation shows.
+fn percent(value: &Value) -> Option<u8> {
+    let number: f64 = match value {
+        Value::Number(number) => number.as_f64()?,
+        Value::String(text) => text.trim().trim_end_matches('%').trim_end().parse().ok()?,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    number.is_finite().then_some(number.clamp(0.0, 100.0) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
+    use serde_json::json;
+
+    use super::*;
+    use crate::ecs::{ErrorKind, Ids};
+
+    /// The example of docs 6396/120437, its stars replaced.
+    const DOCUMENTED: &str = r#"{ "ResponseMetadata": { "RequestId": "202106111445100102252431000052",
+        "Action": "DescribeTasks", "Version": "2020-04-01", "Service": "ecs", "Region": "cn-beijing" },
+        "Result": { "NextToken": "", "Tasks": [ { "Id": "t-ybnz9qci2sahiqdl0001",
+        "CreatedAt": "2022-05-06T00:01:00+08:00", "UpdatedAt": "2022-05-06T00:07:12+08:00",
+        "EndAt": "2022-05-06T00:07:12+08:00", "ResourceId": "image-ybnz9qci2sahiqdl0001",
+        "Type": "ExportImage", "Process": 100, "Status": "Succeeded" } ] } }"#;
+
+    fn head(status: u16) -> Head {
+        Head {
+            status,
+            date: None,
+            retry_after: None,
+            request_id: None,
+        }
+    }
+
+    fn bare(id: &str) -> Task {
+        Task {
+            id: TaskId::parse(id).unwrap(),
+            type_: None,
+            status: None,
+            process: None,
+            resource_id: None,
+            created_at: None,
+            updated_at: None,
+            ended_at: None,
+        }
+    }
+
+    fn answer(result: Value) -> Result<Page, Error> {
+        let body = json!({"ResponseMetadata": {"RequestId": "r-1"}, "Result": result});
+        decode(&head(200), Ok(body.to_string().into_bytes()))
+    }
+
+    fn page(tasks: Vec<Task>, next: Option<&str>) -> Page {
+        Page {
+            tasks,
+            next: next.map(str::to_owned),
+            request_id: Some("r-1".into()),
+        }
+    }
+
+    type Seen = (ErrorKind, Option<Box<str>>, Option<u16>, Option<Box<str>>);
+
+    fn refused(status: u16, body: &str) -> Seen {
+        let error = decode(&head(status), Ok(body.into())).unwrap_err();
+        (error.kind, error.code, error.http_status, error.request_id)
+    }
+
+    fn seen(kind: ErrorKind, code: &str, status: u16, request_id: &str) -> Seen {
+        (kind, sanitise(code), Some(status), sanitise(request_id))
+    }
+
+    #[test]
+    fn the_documented_answer_is_read_whole() {
+        let task = Task {
+            type_: Some("ExportImage".into()),
+            status: Some("Succeeded".into()),
+            process: Some(100),
+            resource_id: Some("image-ybnz9qci2sahiqdl0001".into()),
+            created_at: Some("2022-05-06T00:01:00+08:00".into()),
+            updated_at: Some("2022-05-06T00:07:12+08:00".into()),
+            ended_at: Some("2022-05-06T00:07:12+08:00".into()),
+            ..bare("t-ybnz9qci2sahiqdl0001")
+        };
+        let page = Page {
+            tasks: vec![task],
+            next: None,
+            request_id: Some("202106111445100102252431000052".into()),
+        };
+        assert_eq!(decode(&head(200), Ok(DOCUMENTED.into())).unwrap(), page);
+    }
+
+    #[test]
+    fn no_result_or_no_list_is_an_answer_without_tasks() {
+        for empty in [
+            json!(null),
+            json!({}),
+            json!({"Tasks": null, "NextToken": null}),
+            json!({"Tasks": []}),
+        ] {
+            assert_eq!(answer(empty).unwrap(), page(vec![], None));
+        }
+    }
+
+    #[test]
+    fn a_next_token_is_kept_as_it_is() {
+        assert_eq!(
+            answer(json!({"NextToken": "a+b/c=="})).unwrap(),
+            page(vec![], Some("a+b/c=="))
+        );
+    }
+
+    #[test]
+    fn a_malformed_task_spoils_no_other() {
+        let tasks = json!([
+            null, 7, "t-1", [], {}, {"Id": null}, {"Id": 7}, {"Id": ""}, {"Id": "t 1"}, {"Id": "t-****"},
+            {"Id": "t-1", "Type": 7, "Status": {}, "Process": [], "ResourceId": null, "CreatedAt": false, "EndAt": ""},
+            {"Id": "t-2", "Status": "Paused", "Reason": "a field that does not exist yet"},
+        ]);
+        let paused = Task {
+            status: Some("Paused".into()),
+            ..bare("t-2")
+        };
+        assert_eq!(
+            answer(json!({"Tasks": tasks})).unwrap(),
+            page(vec![bare("t-1"), paused], None)
+        );
+    }
+
+    #[test]
+    fn words_are_cut_to_what_a_status_holds_and_otherwise_kept() {
+        let long = "\u{1}é".repeat(100);
+        let cut = |max| Some(long.chars().take(max).collect());
+        let task = json!({
+            "Id": "t-1", "Type": long, "Status": long, "ResourceId": long, "CreatedAt": long, "UpdatedAt": long,
+            "EndAt": long,
+        });
+        let expected = Task {
+            type_: cut(64),
+            status: cut(64),
+            resource_id: cut(128),
+            created_at: cut(64),
+            updated_at: cut(64),
+            ended_at: cut(64),
+            ..bare("t-1")
+        };
+        assert_eq!(
+            answer(json!({"Tasks": [task]})).unwrap(),
+            page(vec![expected], None)
+        );
+    }
+
+    #[test]
+    fn a_percentage_is_read_from_numbers_and_texts_and_clamped() {
+        for (process, read) in [
+            (json!(0), Some(0)),
+            (json!(45), Some(45)),
+            (json!(45.9), Some(45)),
+            (json!(-1), Some(0)),
+            (json!(101), Some(100)),
+            (json!(u64::MAX), Some(100)),
+            (json!("45"), Some(45)),
+            (json!("45%"), Some(45)),
+            (json!(" 45.5 % "), Some(45)),
+            (json!("999%"), Some(100)),
+            (json!(""), None),
+            (json!("%"), None),
+            (json!("NaN"), None),
+            (json!("inf"), None),
+            (json!("half"), None),
+            (json!(null), None),
+            (json!(true), None),
+            (json!([45]), None),
+            (json!({"Percent": 45}), None),
+        ] {
+            assert_eq!(percent(&process), read, "{process}");
+        }
+    }
+
+    #[test]
+    fn an_error_object_is_a_refusal_whatever_the_status() {
+        let body = |code: &str| {
+            json!({"ResponseMetadata": {"RequestId": "r-1", "Error": {"Code": code, "CodeN": 1, "Message": "secret"}}})
+                .to_string()
+        };
+        let throttled = ErrorKind::Throttled { retry_after: None };
+        for status in [200, 400, 429] {
+            let code = "AccountFlowLimitExceeded";
+            assert_eq!(
+                refused(status, &body(code)),
+                seen(throttled, code, status, "r-1")
+            );
+        }
+        assert_eq!(
+            refused(401, &body("InvalidAccessKey")),
+            seen(
+                ErrorKind::CredentialsInvalid,
+                "InvalidAccessKey",
+                401,
+                "r-1"
+            )
+        );
+        assert_eq!(
+            refused(200, &body("")),
+            seen(ErrorKind::Unavailable, "", 200, "r-1")
+        );
+        assert_eq!(
+            refused(
+                200,
+                r#"{"ResponseMetadata": {"Error": "broken"}, "Result": {"Tasks": []}}"#
+            ),
+            seen(ErrorKind::Unavailable, "", 200, "")
+        );
+    }
+
+    #[test]
+    fn tasks_in_an_answer_that_reports_failure_by_status_do_not_count() {
+        assert_eq!(
+            refused(500, DOCUMENTED),
+            seen(
+                ErrorKind::Unavailable,
+                "",
+                500,
+                "202106111445100102252431000052"
+            )
+        );
+    }
+
+    #[test]
+    fn a_gateways_own_body_is_understood() {
+        let throttled = ErrorKind::Throttled { retry_after: None };
+        let limit =
+            r#"{"HTTPCode": 429, "errorcode": "FlowLimitExceeded", "message": "slow down"}"#;
+        assert_eq!(
+            refused(429, limit),
+            seen(throttled, "FlowLimitExceeded", 429, "")
+        );
+        let unnamed = r#"{"HTTPCode": 503, "message": "no backend"}"#;
+        assert_eq!(
+            refused(200, unnamed),
+            seen(ErrorKind::Unavailable, "", 503, "")
+        );
+        assert_eq!(
+            refused(403, unnamed),
+            seen(ErrorKind::AccessDenied, "", 403, "")
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_by_status() {
+        let cut = &DOCUMENTED[..DOCUMENTED.len() / 2];
+        let unreadable = [
+            "",
+            " ",
+            "Bad Gateway",
+            "<html>502</html>",
+            cut,
+            "null",
+            "[]",
+            "7",
+            "{}",
+            r#"{"Result": {"Tasks": []}}"#,
+            r#"{"ResponseMetadata": null, "Result": {"Tasks": []}}"#,
+        ];
+        for body in unreadable {
+            assert_eq!(
+                refused(200, body),
+                seen(ErrorKind::Unavailable, "", 200, ""),
+                "{body}"
+            );
+            assert_eq!(
+                refused(502, body),
+                seen(ErrorKind::Unavailable, "", 502, ""),
+                "{body}"
+            );
+            assert_eq!(
+                refused(400, body),
+                seen(ErrorKind::Rejected, "", 400, ""),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_result_of_another_shape_is_no_answer() {
+        for result in [
+            json!("none"),
+            json!([]),
+            json!(7),
+            json!({"Tasks": {}}),
+            json!({"Tasks": "none"}),
+            json!({"NextToken": 7}),
+        ] {
+            let error = answer(result.clone()).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Unavailable, "{result}");
+        }
+    }
+
+    #[test]
+    fn the_request_id_of_the_header_stands_in_for_a_missing_one() {
+        let head = Head {
+            request_id: Some("r-2".into()),
+            ..head(502)
+        };
+        assert_eq!(
+            decode(&head, Ok(Vec::new()))
+                .unwrap_err()
+                .request_id
+                .as_deref(),
+            Some("r-2")
+        );
+        assert_eq!(
+            decode(&head, Ok(DOCUMENTED.into()))
+                .unwrap_err()
+                .request_id
+                .as_deref(),
+            Some("202106111445100102252431000052")
+        );
+    }
+
+    #[test]
+    fn a_wait_is_read_as_seconds_or_as_a_date_and_capped() {
+        let now = "1994-11-06T08:49:00Z".parse().unwrap();
+        for (value, wait) in [
+            ("0", Some(0)),
+            (" 37 ", Some(37)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(37)),
+            ("Sun, 06 Nov 1994 08:48:37 GMT", Some(0)),
+            ("Mon, 06 Nov 2034 08:49:37 GMT", Some(300)),
+            ("301", Some(300)),
+            ("99999999999999999999999", Some(300)),
+            ("", None),
+            ("-1", None),
+            ("soon", None),
+        ] {
+            assert_eq!(
+                retry_after(value, now),
+                wait.map(Duration::from_secs),
+                "{value:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_query_is_complete_sorted_and_escaped() {
+        let ids = ["t-b", "t-a"].map(|id| TaskId::parse(id).unwrap());
+        let batch = Batch::Tasks(Ids::new(ids.to_vec()).unwrap());
+        assert_eq!(
+            query(&batch, None),
+            "Action=DescribeTasks&MaxResults=100&TaskIds.1=t-a&TaskIds.2=t-b&Version=2020-04-01"
+        );
+        assert_eq!(
+            query(&batch, Some("a+b/c= é")),
+            "Action=DescribeTasks&MaxResults=100&NextToken=a%2Bb%2Fc%3D%20%C3%A9&TaskIds.1=t-a&TaskIds.2=t-b&Version=2020-04-01"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(status in any::<u16>(), bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            prop_assert!(decode(&head(status), Ok(bytes)).is_err());
+        }
+
+        #[test]
+        fn no_answer_that_was_cut_or_changed_panics(cut in 0..DOCUMENTED.len(), at in 0..DOCUMENTED.len(), byte in any::<u8>()) {
+            let mut changed = DOCUMENTED.as_bytes().to_vec();
+            changed[at] = byte;
+            for page in [decode(&head(200), Ok(changed)), decode(&head(200), Ok(DOCUMENTED[..cut].into()))] {
+                prop_assert!(page.map_or(0, |page| page.tasks.len()) <= 1);
+            }
+        }
+
+        #[test]
+        fn whatever_stands_in_the_fields_the_task_is_kept(fields in prop::array::uniform7(field())) {
+            let mut task = json!({"Id": "t-1"});
+            let names = ["Type", "Status", "Process", "ResourceId", "CreatedAt", "UpdatedAt", "EndAt"];
+            for (name, value) in names.iter().zip(fields) {
+                task[name] = value;
+            }
+            let tasks = answer(json!({"Tasks": [task]})).unwrap().tasks;
+            prop_assert_eq!(tasks.len(), 1);
+            prop_assert!(tasks[0].process.is_none_or(|percent| percent <= 100));
+        }
+    }
+
+    fn field() -> impl prop::strategy::Strategy<Value = Value> {
+        use prop::strategy::Strategy;
+        proptest::prop_oneof![
+            any::<Option<bool>>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            prop::collection::vec(any::<i8>(), 0..3).prop_map(Value::from),
+        ]
+    }
+}

@@ -1,0 +1,108 @@
+//! One unfinished ImageTask in the index: what identifies it, what is known of it, and where it waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::writes::Pending;
+use crate::api::{ImageTaskView, Lenient, MAX_RECONCILE_REQUEST, RECONCILE_REQUESTED_AT, SpecView, StatusView};
+use crate::reconcile::Followed;
+
+/// Refers to an entry; a key outlives its entry without ever meaning another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryKey {
+    pub(super) slot: u32,
+    pub(super) serial: u32,
+}
+
+/// Namespace and name of an ImageTask.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ObjectName {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Box<str>,
+}
+
+/// Which of the operator's watches saw an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WatchId(pub usize);
+
+/// An unfinished ImageTask.
+pub(super) struct Entry {
+    pub(super) serial: u32,
+    pub(super) object: ObjectName,
+    pub(super) uid: Box<str>,
+    /// Newest resourceVersion seen, from a watch or from the answer to a write.
+    pub(super) version: u64,
+    /// Newest resourceVersion seen from a watch.
+    pub(super) watched: u64,
+    pub(super) watch: WatchId,
+    /// Count of the list that saw it last.
+    pub(super) list: u64,
+    pub(super) followed: Followed,
+    pub(super) seat: Seat,
+    pub(super) pending: Pending,
+}
+
+/// Where an entry waits for its next look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seat {
+    /// It is not looked at.
+    None,
+    /// Its credentials are not known.
+    Waiting { source: usize },
+    /// Among the followers of an id.
+    Taken { source: usize, lane: usize, subject: usize },
+}
+
+/// A stored ImageTask, its identity and versions parsed.
+pub(super) struct Sighting {
+    pub(super) object: ObjectName,
+    pub(super) uid: Box<str>,
+    pub(super) version: u64,
+    pub(super) generation: i64,
+    pub(super) created: Timestamp,
+    pub(super) request: Option<Box<str>>,
+    pub(super) spec: Lenient<SpecView>,
+    pub(super) status: Lenient<StatusView>,
+}
+
+impl Sighting {
+    /// Reads what every stored object has; `None` for one that no API server sends. Since Kubernetes 1.35
+    /// resourceVersions of all resources are decimal numbers that can be compared (KEP-5504), and etcd's always were.
+    pub(super) fn of(view: ImageTaskView) -> Option<Self> {
+        let metadata = view.metadata;
+        let request = metadata.annotations.and_then(|mut all| all.remove(RECONCILE_REQUESTED_AT));
+        let request = request.filter(|value| !value.is_empty() && value.len() <= MAX_RECONCILE_REQUEST);
+        Some(Self {
+            object: ObjectName { namespace: metadata.namespace?.into(), name: metadata.name?.into() },
+            uid: metadata.uid?.into(),
+            version: metadata.resource_version?.parse().ok()?,
+            generation: metadata.generation?,
+            created: metadata.creation_timestamp?.0,
+            request: request.map(Into::into),
+            spec: view.spec,
+            status: view.status,
+        })
+    }
+}
+
+impl Entry {
+    /// Whether it must be looked at soon: it was never seen in its present form, or somebody asks.
+    pub(super) fn is_urgent(&self) -> bool {
+        let followed = &self.followed;
+        let asked = followed.request.as_ref().map(|(value, _)| value);
+        followed.status.observed_generation != followed.generation
+            || asked.is_some_and(|asked| followed.status.handled.as_ref() != Some(asked))
+    }
+
+    /// A moment within `interval` that tells this object from others: after a restart looks spread evenly.
+    pub(super) fn spread(&self, interval: Duration) -> Duration {
+        // FNV-1a: the uid is random already, its bits only need folding.
+        let fold = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        let hash = self.uid.bytes().fold(0x811c_9dc5, fold);
+        interval.mul_f64(f64::from(hash) / f64::from(u32::MAX))
+    }
+}

@@ -1,0 +1,243 @@
+//! Which questions are due, and what their answers mean for the entries.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Index;
+use super::entry::{EntryKey, Seat};
+use super::lane::{SubjectId, Turn};
+use super::sources::SecretName;
+use crate::clock::Now;
+use crate::credentials::Credentials;
+use crate::ecs::{Answer, Batch, Error, ErrorKind, Region, Task};
+use crate::reconcile::{Failure, FailureKind, Look, Next, Observation};
+use crate::spec::Target;
+
+/// One question to the cloud.
+#[derive(Debug)]
+pub struct Question {
+    /// What to sign with.
+    pub credentials: Arc<Credentials>,
+    /// Where to ask.
+    pub region: Region,
+    /// What to ask.
+    pub batch: Batch,
+    /// When it is put.
+    pub begun: Now,
+    /// How late it is against the schedule.
+    pub lag: Duration,
+    lane: usize,
+    subjects: Vec<usize>,
+}
+
+/// What is due now.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// Questions to put.
+    pub questions: Vec<Question>,
+    /// Secrets to read.
+    pub secrets: Vec<SecretName>,
+    /// When to ask again what is due; `None`: when something has changed.
+    pub next: Option<Duration>,
+}
+
+impl Index {
+    /// What is due now.
+    pub fn due(&mut self, now: Now) -> Due {
+        self.pass_deadlines(now);
+        let (secrets, next_read) = self.due_secrets(now.mono);
+        let mut due = Due { secrets, ..Due::default() };
+        let next_turn = self.take_turns(&mut due.questions, now);
+        let deadline = self.deadlines.first().map(|(at, _)| *at);
+        due.next = [next_read, next_turn, deadline].into_iter().flatten().min();
+        due
+    }
+
+    /// A question was answered, or failed.
+    pub fn answered(&mut self, question: Question, result: Result<Answer, Error>, now: Now) {
+        let lane = question.lane;
+        match result {
+            Ok(answer) => self.observe_answer(question, answer, now),
+            Err(error) if error.kind.concerns_lane() => self.observe_lane_failure(question, &error, now),
+            Err(error) => {
+                if let Some(subject) = self.lanes[lane].refused(question.subjects) {
+                    let failure = failure(&error, now.mono);
+                    let look = Look { begun: question.begun, seen: Observation::Failed(&failure) };
+                    self.observe(lane, subject, look, now);
+                }
+            }
+        }
+        self.close_lane_if_empty(lane);
+    }
+
+    /// Lanes by state: steady, behind (more ids than the rate serves in an interval), probing (failing as a whole).
+    pub fn lane_states(&self) -> [(&'static str, usize); 3] {
+        let qps = self.settings.account_qps;
+        let count = |state: fn(bool, bool) -> bool| {
+            self.lanes.iter().filter(|(_, lane)| state(lane.is_probing(), lane.is_behind(qps))).count()
+        };
+        [
+            ("steady", count(|probing, behind| !probing && !behind)),
+            ("behind", count(|probing, behind| !probing && behind)),
+            ("probing", count(|probing, _| probing)),
+        ]
+    }
+
+    /// Gives every lane its turns, beginning where the last round ended, as far as the total ceiling allows.
+    fn take_turns(&mut self, questions: &mut Vec<Question>, now: Now) -> Option<Duration> {
+        let mut lanes: Vec<usize> = self.lanes.iter().map(|(key, _)| key).collect();
+        let start = lanes.iter().position(|key| *key >= self.next_lane).unwrap_or(0);
+        lanes.rotate_left(start);
+        let mut next: Option<Duration> = None;
+        while !lanes.is_empty() {
+            let mut still = Vec::new();
+            for key in lanes {
+                if self.total.ready_at() > now.mono {
+                    self.next_lane = key;
+                    return Some(self.total.ready_at());
+                }
+                match self.lanes[key].turn(now.mono) {
+                    Turn::Ask(question) => {
+                        self.total.take(now.mono);
+                        let lane = &self.lanes[key];
+                        questions.push(Question {
+                            credentials: lane.credentials.clone(),
+                            region: lane.region.clone(),
+                            batch: question.batch,
+                            begun: now,
+                            lag: question.lag,
+                            lane: key,
+                            subjects: question.subjects,
+                        });
+                        still.push(key);
+                    }
+                    Turn::Wait(at) => next = [next, at].into_iter().flatten().min(),
+                }
+            }
+            lanes = still;
+        }
+        next
+    }
+
+    fn pass_deadlines(&mut self, now: Now) {
+        while let Some(&(_, key)) = self.deadlines.first().filter(|(at, _)| *at <= now.mono) {
+            self.deadlines.pop_first();
+            if self.entry_mut(key).is_some() {
+                self.review(key, now);
+                self.poke(key, now);
+            }
+        }
+    }
+
+    fn observe_answer(&mut self, question: Question, answer: Answer, now: Now) {
+        let lane = question.lane;
+        self.lanes[lane].answered();
+        let alone = question.subjects.len() == 1;
+        let request_id = answer.request_id.as_deref();
+        let mut found: HashMap<&str, Vec<&Task>> = HashMap::new();
+        for task in &answer.tasks {
+            let key = match question.batch {
+                Batch::Tasks(_) => Some(task.id.as_str()),
+                Batch::Resources(_) => task.resource_id.as_deref(),
+            };
+            found.entry(key.unwrap_or_default()).or_default().push(task);
+        }
+        for subject in question.subjects {
+            let id = match self.lanes[lane].id_of(subject) {
+                SubjectId::Task(id) => id.as_str(),
+                SubjectId::Resource(id) => id.as_str(),
+            };
+            let tasks = found.get(id).map_or(&[][..], Vec::as_slice);
+            let mut soonest: Option<Next> = None;
+            for key in self.lanes[lane].followers_of(subject).to_vec() {
+                let seen = match self.pick(key, tasks) {
+                    Some(task) => Observation::Found { task, request_id },
+                    None if answer.complete => Observation::Missing { alone, request_id },
+                    None => Observation::Nothing,
+                };
+                let next = self.look_at(key, Look { begun: question.begun, seen }, now);
+                soonest = [soonest, next].into_iter().flatten().min();
+            }
+            self.lanes[lane].settle(subject, soonest.unwrap_or(Next::Never), question.begun.mono, now.mono);
+        }
+    }
+
+    fn observe_lane_failure(&mut self, question: Question, error: &Error, now: Now) {
+        let lane = question.lane;
+        let since = self.lanes[lane].failed(question.subjects, error.kind, question.begun.mono, now.mono);
+        if error.kind == ErrorKind::CredentialsInvalid {
+            self.credentials_refused(lane, now.mono);
+        }
+        let failure = failure(error, since);
+        let look = Look { begun: question.begun, seen: Observation::Failed(&failure) };
+        for key in self.lanes[lane].followers() {
+            self.look_at(key, look, now);
+        }
+    }
+
+    fn observe(&mut self, lane: usize, subject: usize, look: Look<'_>, now: Now) {
+        let mut soonest: Option<Next> = None;
+        for key in self.lanes[lane].followers_of(subject).to_vec() {
+            let next = self.look_at(key, look, now);
+            soonest = [soonest, next].into_iter().flatten().min();
+        }
+        self.lanes[lane].settle(subject, soonest.unwrap_or(Next::Never), look.begun.mono, now.mono);
+    }
+
+    /// Judges one entry after a look, and moves it where its next look is due.
+    fn look_at(&mut self, key: EntryKey, look: Look<'_>, now: Now) -> Option<Next> {
+        let next = self.judge(key, &look, now)?;
+        if next == Next::Never {
+            self.vacate(key);
+            return None;
+        }
+        let entry = &self.entries[key.slot as usize];
+        let by_image = matches!(&entry.followed.spec, Ok(spec) if matches!(spec.target, Target::Newest { .. }));
+        let at_image = match entry.seat {
+            Seat::Taken { lane, subject, .. } => matches!(self.lanes[lane].id_of(subject), SubjectId::Resource(_)),
+            Seat::Waiting { .. } | Seat::None => false,
+        };
+        if by_image && at_image && entry.followed.status.reported.is_some() {
+            // The newest task of the image is known now, and followed by its own id from here on.
+            self.vacate(key);
+            self.take_seat(key, Some(look.begun.mono + self.settings.poll_interval), now);
+            return None;
+        }
+        Some(next)
+    }
+
+    /// The task of an answer that an entry follows: its own id, or the newest of its type (ties: the greater id;
+    /// unreadable times last).
+    fn pick<'a>(&self, key: EntryKey, tasks: &[&'a Task]) -> Option<&'a Task> {
+        let entry = self.entries.get(key.slot as usize).filter(|entry| entry.serial == key.serial)?;
+        let type_ = match &entry.followed.spec.as_ref().ok()?.target {
+            Target::Newest { type_, .. } if entry.followed.status.reported.is_none() => type_,
+            Target::Newest { .. } | Target::Task(_) => return tasks.first().copied(),
+        };
+        let of_type = tasks.iter().copied().filter(|task| task.type_.as_ref() == Some(type_));
+        of_type.max_by(|a, b| newer(a, b))
+    }
+}
+
+fn newer(a: &Task, b: &Task) -> Ordering {
+    a.created().cmp(&b.created()).then_with(|| a.id.cmp(&b.id))
+}
+
+fn failure(error: &Error, since: Duration) -> Failure {
+    let kind = match error.kind {
+        ErrorKind::Throttled { .. } => FailureKind::Throttled,
+        ErrorKind::Unavailable | ErrorKind::Clock => FailureKind::Unavailable,
+        ErrorKind::CredentialsInvalid => FailureKind::CredentialsInvalid,
+        ErrorKind::AccessDenied => FailureKind::AccessDenied,
+        ErrorKind::Rejected => FailureKind::Rejected,
+    };
+    Failure {
+        kind,
+        since,
+        text: error.kind.advice().into(),
+        code: error.code.clone(),
+        request_id: error.request_id.clone(),
+    }
+}

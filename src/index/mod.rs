@@ -1,0 +1,386 @@
+//! The index: every unfinished ImageTask, kept in memory and nowhere else. Synchronous and pure but for what it holds:
+//! each method takes the moment, changes the index, and leaves the doing (asking, reading, writing) to its caller.
+
+mod entry;
+mod lane;
+mod looks;
+mod sources;
+mod writes;
+
+pub use entry::{EntryKey, ObjectName, WatchId};
+pub use looks::{Due, Question};
+pub use sources::{SecretFault, SecretName};
+pub use writes::{Change, Revision, Write, Written};
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use slab::Slab;
+
+use crate::api::{ImageTaskView, Phase};
+use crate::clock::Now;
+use crate::credentials::{Credentials, Fingerprint};
+use crate::ecs::Region;
+use crate::reason::Reason;
+use crate::reconcile::{Followed, Look, Next, Observation, Outcome, Rules, reconcile};
+use crate::schedule::Rate;
+use crate::spec::Spec;
+use crate::status::Status;
+use entry::{Entry, Seat, Sighting};
+use lane::Lane;
+use sources::Source;
+use writes::{Pending, Writes};
+
+/// What the administrator decides (contract §3).
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The graces of the status table.
+    pub rules: Rules,
+    /// Between two looks at one running task.
+    pub poll_interval: Duration,
+    /// Ceiling of calls a second per lane.
+    pub account_qps: f64,
+    /// Ceiling of calls a second of the whole operator.
+    pub total_qps: f64,
+    /// At least this between two writes of progress only.
+    pub progress_interval: Duration,
+    /// Where tasks are looked for that name no region.
+    pub default_region: Option<Region>,
+    /// The operator's own credentials.
+    pub own_credentials: Option<Arc<Credentials>>,
+    /// Who may use them.
+    pub lent_to: Namespaces,
+}
+
+/// A set of namespaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Namespaces {
+    /// All of them.
+    All,
+    /// These.
+    Named(BTreeSet<String>),
+}
+
+impl Namespaces {
+    /// Whether it holds the namespace.
+    pub fn contains(&self, namespace: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.contains(namespace),
+        }
+    }
+}
+
+/// Every unfinished ImageTask.
+pub struct Index {
+    settings: Settings,
+    entries: Slab<Entry>,
+    serial: u32,
+    by_name: HashMap<ObjectName, u32>,
+    lists: HashMap<WatchId, u64>,
+    namespaces: HashMap<Arc<str>, usize>,
+    lanes: Slab<Lane>,
+    lane_of: HashMap<(Fingerprint, Region), usize>,
+    /// Where the round of lanes goes on, so that the total ceiling is shared evenly.
+    next_lane: usize,
+    total: Rate,
+    sources: Slab<Source>,
+    source_of: HashMap<Option<SecretName>, usize>,
+    deadlines: BTreeSet<(Duration, EntryKey)>,
+    writes: Writes,
+    news: Vec<News>,
+}
+
+/// What the metrics count of the changes in the index.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum News {
+    /// A task is over.
+    Ended(Reason),
+    /// An ImageTask got its first status, this long after its creation.
+    FirstStatus(Duration),
+}
+
+impl Index {
+    /// An empty index.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            total: Rate::new(settings.total_qps, settings.total_qps.ceil().max(1.0) as u32),
+            settings,
+            entries: Slab::new(),
+            serial: 0,
+            by_name: HashMap::new(),
+            lists: HashMap::new(),
+            namespaces: HashMap::new(),
+            lanes: Slab::new(),
+            lane_of: HashMap::new(),
+            next_lane: 0,
+            sources: Slab::new(),
+            source_of: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            writes: Writes::new(),
+            news: Vec::new(),
+        }
+    }
+
+    /// A list begins: what it does not show is gone.
+    pub fn list_begins(&mut self, watch: WatchId) {
+        *self.lists.entry(watch).or_default() += 1;
+    }
+
+    /// A list is done.
+    pub fn list_ends(&mut self, watch: WatchId) {
+        let list = self.lists.get(&watch).copied().unwrap_or_default();
+        let unseen = self.entries.iter().filter(|(_, entry)| entry.watch == watch && entry.list != list);
+        let unseen: Vec<_> = unseen.map(|(slot, entry)| key_of(slot, entry)).collect();
+        for key in unseen {
+            self.remove(key);
+        }
+    }
+
+    /// An object is there, or has changed. Returns whether it could be read at all.
+    pub fn arrives(&mut self, view: ImageTaskView, watch: WatchId, now: Now) -> bool {
+        let Some(mut seen) = Sighting::of(view) else { return false };
+        let list = self.lists.get(&watch).copied().unwrap_or_default();
+        if let Some(key) = self.find(&seen.object) {
+            let entry = &mut self.entries[key.slot as usize];
+            if entry.uid == seen.uid {
+                (entry.watch, entry.list) = (watch, list);
+                // What is older than our last write was decided upon already.
+                if seen.version >= entry.version {
+                    self.changes(key, seen, now);
+                }
+                return true;
+            }
+            // Deleted and recreated under the same name: another task, and nothing of the old one is kept.
+            self.remove(key);
+        }
+        let followed = self.followed(&seen, now);
+        if is_done(&followed, now, &self.settings.rules) {
+            return true;
+        }
+        seen.object.namespace = self.intern(&seen.object.namespace);
+        let key = self.insert(seen, followed, watch, list);
+        self.review(key, now);
+        true
+    }
+
+    /// An object is gone.
+    pub fn leaves(&mut self, view: ImageTaskView) {
+        let Some(gone) = Sighting::of(view) else { return };
+        if let Some(key) = self.find(&gone.object).filter(|key| self.entries[key.slot as usize].uid == gone.uid) {
+            self.remove(key);
+        }
+    }
+
+    /// Unfinished ImageTasks by phase; one that was never written counts as pending.
+    pub fn phases(&self) -> impl Iterator<Item = (Phase, usize)> {
+        let mut counts = Phase::ALL.map(|phase| (phase, 0));
+        for (_, entry) in &self.entries {
+            let phase = entry.followed.status.phase().unwrap_or(Phase::Pending);
+            counts.iter_mut().filter(|(counted, _)| *counted == phase).for_each(|(_, count)| *count += 1);
+        }
+        counts.into_iter().filter(|(phase, _)| !phase.is_end())
+    }
+
+    /// Stored objects that break the rules of the CRD.
+    pub fn invalid_objects(&self) -> usize {
+        self.entries.iter().filter(|(_, entry)| entry.followed.spec.is_err()).count()
+    }
+
+    /// Statuses that wait to be written or are being written.
+    pub fn status_queue(&self) -> usize {
+        self.writes.len()
+    }
+
+    fn changes(&mut self, key: EntryKey, seen: Sighting, now: Now) {
+        let entry = &mut self.entries[key.slot as usize];
+        entry.version = seen.version;
+        entry.watched = seen.version;
+        let spec_changed = entry.followed.generation != seen.generation;
+        let asked = |followed: &Followed| followed.request.as_ref().map(|(value, _)| value.clone());
+        let newly_asked = seen.request.is_some() && seen.request != asked(&entry.followed);
+        if spec_changed {
+            entry.followed.spec = Spec::parse(&seen.spec);
+            entry.followed.generation = seen.generation;
+            entry.followed.fresh = now.mono;
+            entry.followed.trouble = None;
+        }
+        if newly_asked {
+            entry.followed.request = seen.request.map(|value| (value, now.mono));
+        }
+        // What is decided but not stored yet stays decided: a fact that was learnt is not unlearnt.
+        if entry.pending.is_settled() {
+            entry.followed.status = Status::parse(&seen.status);
+        }
+        if spec_changed {
+            self.settle_rights(key);
+            self.vacate(key);
+        }
+        self.review(key, now);
+        if newly_asked || spec_changed {
+            self.poke(key, now);
+        }
+    }
+
+    /// Decides anew without a look, and sees to it that the entry is looked at if it needs to be.
+    fn review(&mut self, key: EntryKey, now: Now) {
+        let look = Look { begun: now, seen: Observation::Nothing };
+        let Some(next) = self.judge(key, &look, now) else { return };
+        let slot = key.slot as usize;
+        if next == Next::Never {
+            self.vacate(key);
+        } else if self.entries[slot].seat == Seat::None {
+            let entry = &self.entries[slot];
+            let spread = (!entry.is_urgent()).then(|| now.mono + entry.spread(self.settings.poll_interval));
+            self.take_seat(key, spread, now);
+            self.watch_deadline(key, now);
+        }
+        let entry = &self.entries[slot];
+        if entry.pending.is_settled() && is_done(&entry.followed, now, &self.settings.rules) {
+            self.remove(key);
+        }
+    }
+
+    /// Reconciles one entry, keeps what comes of it, and returns when to look next; `None` if it is gone.
+    fn judge(&mut self, key: EntryKey, look: &Look<'_>, now: Now) -> Option<Next> {
+        let rules = self.settings.rules;
+        let entry = self.entry_mut(key)?;
+        let Outcome { status, trouble, next } = reconcile(&entry.followed, look, now, &rules);
+        entry.followed.trouble = trouble;
+        if let Some(status) = status {
+            if status.is_finished() && !entry.followed.status.is_finished() {
+                self.news.extend(status.standing.as_ref().map(|standing| News::Ended(standing.reason)));
+            }
+            self.decide(key, status, now);
+        }
+        Some(next)
+    }
+
+    /// What happened since the last call.
+    pub fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+
+    fn followed(&self, seen: &Sighting, now: Now) -> Followed {
+        let status = Status::parse(&seen.status);
+        let spec = Spec::parse(&seen.spec);
+        Followed {
+            permitted: self.permits(&spec, &seen.object.namespace),
+            region: self.region(&spec, &status),
+            spec,
+            generation: seen.generation,
+            created: seen.created,
+            fresh: now.mono,
+            request: seen.request.clone().map(|value| (value, now.mono)),
+            trouble: None,
+            status,
+        }
+    }
+
+    fn settle_rights(&mut self, key: EntryKey) {
+        let entry = &self.entries[key.slot as usize];
+        let permitted = self.permits(&entry.followed.spec, &entry.object.namespace);
+        let region = self.region(&entry.followed.spec, &entry.followed.status);
+        let followed = &mut self.entries[key.slot as usize].followed;
+        (followed.permitted, followed.region) = (permitted, region);
+    }
+
+    /// One that names a Secret is never asked with other credentials; own ones are lent by namespace.
+    fn permits<E>(&self, spec: &Result<Spec, E>, namespace: &str) -> bool {
+        let own = self.settings.own_credentials.is_some() && self.settings.lent_to.contains(namespace);
+        spec.as_ref().is_ok_and(|spec| spec.credentials.is_some()) || own
+    }
+
+    /// The region named in the spec, else the one fixed at the first look, else the default.
+    fn region<E>(&self, spec: &Result<Spec, E>, status: &Status) -> Option<Region> {
+        let named = spec.as_ref().ok().and_then(|spec| spec.region.clone());
+        named.or_else(|| status.region.clone()).or_else(|| self.settings.default_region.clone())
+    }
+
+    /// Sees to it that the entry is judged when its timeout falls, with an answer or without.
+    fn watch_deadline(&mut self, key: EntryKey, now: Now) {
+        let followed = &self.entries[key.slot as usize].followed;
+        let Ok(spec) = &followed.spec else { return };
+        let moments = [followed.deadline(spec), followed.final_deadline(spec)];
+        for moment in moments.into_iter().flatten() {
+            // One that is past already needs its look all the same.
+            let wait = moment.duration_since(now.wall).max(k8s_openapi::jiff::SignedDuration::ZERO);
+            self.deadlines.insert((now.mono.saturating_add(wait.unsigned_abs()), key));
+        }
+    }
+
+    /// Asks for a look out of turn, and for the credentials to be read anew where they are the trouble.
+    fn poke(&mut self, key: EntryKey, now: Now) {
+        let Some(entry) = self.entry_mut(key) else { return };
+        match entry.seat {
+            Seat::None => {}
+            Seat::Waiting { source } => self.sources[source].hurry(now.mono),
+            Seat::Taken { lane, subject, .. } => self.lanes[lane].poke(subject, now.mono),
+        }
+    }
+
+    fn insert(&mut self, seen: Sighting, followed: Followed, watch: WatchId, list: u64) -> EntryKey {
+        self.serial = self.serial.wrapping_add(1);
+        let serial = self.serial;
+        let object = seen.object.clone();
+        let unseen = followed.status == Status::UNSEEN;
+        let slot = self.entries.insert(Entry {
+            serial,
+            object: seen.object,
+            uid: seen.uid,
+            version: seen.version,
+            watched: seen.version,
+            watch,
+            list,
+            followed,
+            seat: Seat::None,
+            pending: Pending::of_unseen(unseen),
+        });
+        let slot = u32::try_from(slot).expect("memory ends before 4 billion entries");
+        self.by_name.insert(object, slot);
+        EntryKey { slot, serial }
+    }
+
+    fn remove(&mut self, key: EntryKey) {
+        self.vacate(key);
+        let entry = self.entries.remove(key.slot as usize);
+        self.by_name.remove(&entry.object);
+        self.release(&entry.object.namespace);
+    }
+
+    fn find(&self, object: &ObjectName) -> Option<EntryKey> {
+        let slot = *self.by_name.get(object)? as usize;
+        Some(key_of(slot, &self.entries[slot]))
+    }
+
+    fn entry_mut(&mut self, key: EntryKey) -> Option<&mut Entry> {
+        self.entries.get_mut(key.slot as usize).filter(|entry| entry.serial == key.serial)
+    }
+
+    /// Namespaces are few and tasks are many: each name is kept once, as long as somebody is in it.
+    fn intern(&mut self, namespace: &Arc<str>) -> Arc<str> {
+        let kept = self.namespaces.get_key_value(namespace).map_or_else(|| namespace.clone(), |(kept, _)| kept.clone());
+        *self.namespaces.entry(kept.clone()).or_default() += 1;
+        kept
+    }
+
+    fn release(&mut self, namespace: &Arc<str>) {
+        if let Some(users) = self.namespaces.get_mut(namespace) {
+            *users -= 1;
+            if *users == 0 {
+                self.namespaces.remove(namespace);
+            }
+        }
+    }
+}
+
+/// A finished object whose status needs nothing more costs nothing from then on.
+fn is_done(followed: &Followed, now: Now, rules: &Rules) -> bool {
+    let look = Look { begun: now, seen: Observation::Nothing };
+    followed.status.is_finished() && reconcile(followed, &look, now, rules).status.is_none()
+}
+
+fn key_of(slot: usize, entry: &Entry) -> EntryKey {
+    EntryKey { slot: u32::try_from(slot).expect("memory ends before 4 billion entries"), serial: entry.serial }
+}

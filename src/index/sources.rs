@@ -1,0 +1,309 @@
+//! Where credentials come from, who waits for them, and which lane they lead to.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::entry::{EntryKey, Seat};
+use super::lane::{Lane, SubjectId};
+use super::{Index, Settings};
+use crate::clock::Now;
+use crate::credentials::{Credentials, CredentialsError};
+use crate::ecs::{ResourceId, TaskId};
+use crate::reconcile::{Failure, FailureKind, Look, Observation};
+use crate::schedule::backoff;
+use crate::spec::Target;
+
+/// A good Secret is read again after this (design: "again at most every 5 min").
+const REFRESH: Duration = Duration::from_secs(300);
+
+/// A Secret that cannot be used is read again after at most this (design: "then doubling to 60 s").
+const SLOWEST_RETRY: Duration = Duration::from_secs(60);
+
+/// Least time between two readings of one Secret, whoever asks.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Namespace and name of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SecretName {
+    /// The namespace of the ImageTasks that name it.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+/// Why a Secret gives no credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretFault {
+    /// There is no such Secret.
+    #[error("the Secret does not exist")]
+    NotFound,
+    /// The operator may not read it.
+    #[error("the operator may not read the Secret")]
+    Forbidden,
+    /// What is in it cannot be used.
+    #[error("the Secret cannot be used")]
+    Malformed(#[from] CredentialsError),
+    /// The API server did not answer; nothing is known of the Secret.
+    #[error("the Secret could not be read")]
+    Unreadable,
+}
+
+/// One source of credentials: a Secret, or the operator itself (`secret: None`).
+pub(super) struct Source {
+    secret: Option<SecretName>,
+    users: usize,
+    waiting: HashSet<EntryKey>,
+    state: State,
+    /// When it is read next; `None` while it is being read, and for what is never read.
+    next_read: Option<Duration>,
+    last_read: Option<Duration>,
+    failures: u32,
+}
+
+enum State {
+    Unread,
+    Known(Arc<Credentials>),
+    Failed(Failure),
+}
+
+impl Source {
+    fn own(credentials: Arc<Credentials>) -> Self {
+        Self { state: State::Known(credentials), next_read: None, ..Self::of(None, Duration::ZERO) }
+    }
+
+    fn of(secret: Option<SecretName>, now: Duration) -> Self {
+        Self {
+            secret,
+            users: 0,
+            waiting: HashSet::new(),
+            state: State::Unread,
+            next_read: Some(now),
+            last_read: None,
+            failures: 0,
+        }
+    }
+
+    /// Reads it as soon as it may be read again.
+    pub(super) fn hurry(&mut self, now: Duration) {
+        let earliest = self.last_read.map_or(now, |last| now.max(last + LEAST_PAUSE));
+        self.next_read = self.next_read.map(|next| next.min(earliest));
+    }
+
+    fn retry(&mut self, settings: &Settings, now: Duration) {
+        let pause = backoff(settings.poll_interval, self.failures).min(SLOWEST_RETRY.max(settings.poll_interval));
+        self.failures += 1;
+        self.next_read = Some(now + pause);
+    }
+}
+
+impl Index {
+    /// The Secrets that are to be read now, and when the next is.
+    pub(super) fn due_secrets(&mut self, now: Duration) -> (Vec<SecretName>, Option<Duration>) {
+        let mut due = Vec::new();
+        let mut next: Option<Duration> = None;
+        for (_, source) in &mut self.sources {
+            match source.next_read {
+                Some(at) if at <= now => {
+                    source.next_read = None;
+                    source.last_read = Some(now);
+                    due.extend(source.secret.clone());
+                }
+                Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
+                None => {}
+            }
+        }
+        (due, next)
+    }
+
+    /// A Secret was read.
+    pub fn secret_read(&mut self, secret: SecretName, read: Result<Credentials, SecretFault>, now: Now) {
+        let Some(&key) = self.source_of.get(&Some(secret)) else { return };
+        match read {
+            Ok(credentials) => self.credentials_known(key, credentials, now),
+            // An API server in trouble says nothing about the Secret; what is known of it stays good.
+            Err(SecretFault::Unreadable) => self.sources[key].retry(&self.settings, now.mono),
+            Err(fault) => self.credentials_failed(key, &fault, now),
+        }
+    }
+
+    /// The cloud refused the credentials of a lane: they are read anew with the next beat.
+    pub(super) fn credentials_refused(&mut self, lane: usize, now: Duration) {
+        let refused = self.lanes[lane].credentials.fingerprint();
+        let settings = &self.settings;
+        for (_, source) in &mut self.sources {
+            let concerned = matches!(&source.state, State::Known(known) if known.fingerprint() == refused);
+            if concerned && source.secret.is_some() && source.next_read.is_some() {
+                source.retry(settings, now);
+            }
+        }
+    }
+
+    /// Finds the entry a place where it is looked at, or where it waits for credentials.
+    pub(super) fn take_seat(&mut self, key: EntryKey, due: Option<Duration>, now: Now) {
+        let entry = &self.entries[key.slot as usize];
+        let Ok(spec) = &entry.followed.spec else { return };
+        let namespace = entry.object.namespace.clone();
+        let secret = spec.credentials.clone().map(|name| SecretName { namespace, name });
+        let source = self.source(secret, now.mono);
+        self.sources[source].users += 1;
+        match &self.sources[source].state {
+            State::Known(credentials) => {
+                let credentials = credentials.clone();
+                self.join_lane(key, source, &credentials, due, now);
+            }
+            State::Unread => self.wait(key, source),
+            State::Failed(failure) => {
+                let failure = failure.clone();
+                self.wait(key, source);
+                self.judge(key, &Look { begun: now, seen: Observation::Failed(&failure) }, now);
+                self.sources[source].hurry(now.mono);
+            }
+        }
+    }
+
+    /// Takes the entry from where it waits.
+    pub(super) fn vacate(&mut self, key: EntryKey) {
+        let Some(entry) = self.entry_mut(key) else { return };
+        let source = match std::mem::replace(&mut entry.seat, Seat::None) {
+            Seat::None => return,
+            Seat::Waiting { source } => {
+                self.sources[source].waiting.remove(&key);
+                source
+            }
+            Seat::Taken { source, lane, subject } => {
+                self.lanes[lane].unfollow(subject, key);
+                self.close_lane_if_empty(lane);
+                source
+            }
+        };
+        let users = &mut self.sources[source].users;
+        *users -= 1;
+        if *users == 0 {
+            let gone = self.sources.remove(source);
+            self.source_of.remove(&gone.secret);
+        }
+    }
+
+    /// A lane that nobody follows anything in is closed; one with a call under way stays until the answer.
+    pub(super) fn close_lane_if_empty(&mut self, lane: usize) {
+        if self.lanes.get(lane).is_some_and(Lane::is_empty) {
+            let closed = self.lanes.remove(lane);
+            self.lane_of.remove(&(closed.credentials.fingerprint(), closed.region));
+        }
+    }
+
+    fn credentials_known(&mut self, key: usize, credentials: Credentials, now: Now) {
+        let source = &mut self.sources[key];
+        source.next_read = Some(now.mono + REFRESH);
+        let same = match &source.state {
+            State::Known(known) => known.fingerprint() == credentials.fingerprint(),
+            State::Unread | State::Failed(_) => false,
+        };
+        if same {
+            return;
+        }
+        source.failures = 0;
+        let credentials = Arc::new(credentials);
+        source.state = State::Known(credentials.clone());
+        for entry in self.leave_lanes(key) {
+            self.sources[key].waiting.remove(&entry);
+            self.join_lane(entry, key, &credentials, None, now);
+        }
+    }
+
+    fn credentials_failed(&mut self, key: usize, fault: &SecretFault, now: Now) {
+        let source = &mut self.sources[key];
+        let (kind, text) = explain(source.secret.as_ref(), fault);
+        let since = match &source.state {
+            State::Failed(before) => before.since,
+            State::Unread | State::Known(_) => now.mono,
+        };
+        let failure = Failure { kind, since, text: text.into(), code: None, request_id: None };
+        source.state = State::Failed(failure.clone());
+        source.retry(&self.settings, now.mono);
+        for entry in self.leave_lanes(key) {
+            self.wait(entry, key);
+            self.judge(entry, &Look { begun: now, seen: Observation::Failed(&failure) }, now);
+        }
+    }
+
+    /// Takes everyone who uses a source out of the lanes; returns all of its users.
+    fn leave_lanes(&mut self, source: usize) -> Vec<EntryKey> {
+        let waiting: Vec<_> = self.sources[source].waiting.iter().copied().collect();
+        if waiting.len() == self.sources[source].users {
+            return waiting;
+        }
+        let seated = self.entries.iter().filter_map(|(slot, entry)| match entry.seat {
+            Seat::Taken { source: used, lane, subject } if used == source => {
+                Some((super::key_of(slot, entry), lane, subject))
+            }
+            Seat::Taken { .. } | Seat::Waiting { .. } | Seat::None => None,
+        });
+        let seated: Vec<_> = seated.collect();
+        for &(key, lane, subject) in &seated {
+            self.lanes[lane].unfollow(subject, key);
+            self.close_lane_if_empty(lane);
+        }
+        waiting.into_iter().chain(seated.into_iter().map(|(key, ..)| key)).collect()
+    }
+
+    fn wait(&mut self, key: EntryKey, source: usize) {
+        self.entries[key.slot as usize].seat = Seat::Waiting { source };
+        self.sources[source].waiting.insert(key);
+    }
+
+    fn join_lane(
+        &mut self,
+        key: EntryKey,
+        source: usize,
+        credentials: &Arc<Credentials>,
+        due: Option<Duration>,
+        now: Now,
+    ) {
+        let followed = &self.entries[key.slot as usize].followed;
+        let (Ok(spec), Some(region)) = (&followed.spec, followed.region.clone()) else { return };
+        let told = followed.status.reported.as_ref().and_then(|told| TaskId::parse(&told.id).ok());
+        let subject = match (&spec.target, told) {
+            (Target::Task(task), _) => SubjectId::Task(task.clone()),
+            (Target::Newest { .. }, Some(found)) => SubjectId::Task(found),
+            (Target::Newest { resource, .. }, None) => SubjectId::Resource(ResourceId::clone(resource)),
+        };
+        let lane = *self.lane_of.entry((credentials.fingerprint(), region.clone())).or_insert_with(|| {
+            let settings = &self.settings;
+            self.lanes.insert(Lane::new(region, credentials.clone(), settings.account_qps, settings.poll_interval))
+        });
+        let subject = self.lanes[lane].follow(subject, key, due, now.mono);
+        self.entries[key.slot as usize].seat = Seat::Taken { source, lane, subject };
+    }
+
+    fn source(&mut self, secret: Option<SecretName>, now: Duration) -> usize {
+        if let Some(&key) = self.source_of.get(&secret) {
+            return key;
+        }
+        let source = match (&secret, &self.settings.own_credentials) {
+            (None, Some(own)) => Source::own(own.clone()),
+            (Some(_), _) | (None, None) => Source::of(secret.clone(), now),
+        };
+        let key = self.sources.insert(source);
+        self.source_of.insert(secret, key);
+        key
+    }
+}
+
+fn explain(secret: Option<&SecretName>, fault: &SecretFault) -> (FailureKind, String) {
+    let name = secret.map_or("", |secret| &secret.name);
+    match fault {
+        SecretFault::NotFound => (
+            FailureKind::CredentialsNotFound,
+            format!("there is no Secret {name} in this namespace: create it, or correct credentialsRef"),
+        ),
+        SecretFault::Forbidden | SecretFault::Unreadable => (
+            FailureKind::CredentialsForbidden,
+            format!("the operator may not read the Secret {name}: allow its ServiceAccount to get it in this namespace"),
+        ),
+        SecretFault::Malformed(error) => {
+            (FailureKind::CredentialsInvalid, format!("the Secret {name} cannot be used: {error}"))
+        }
+    }
+}

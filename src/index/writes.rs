@@ -1,0 +1,286 @@
+//! Statuses that wait to be written: the newest wins, ends go first, progress waits its turn.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::entry::{EntryKey, ObjectName};
+use super::{Index, News, Settings};
+use crate::api::{ImageTaskStatus, ImageTaskView};
+use crate::clock::Now;
+use crate::schedule::{Rate, backoff};
+use crate::status::Status;
+
+/// Writes under way at once; kube's client speaks HTTP/1.1, so each is a connection (design, fact 9).
+const MOST_IN_FLIGHT: usize = 32;
+
+/// Writes a second, a ceiling that delays progress only (contract: "50 a second at most").
+const PROGRESS_CEILING: f64 = 50.0;
+
+/// First pause after a write that failed; doubles up to 5 min, and a conflict mostly heals with the next watch event.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// What a write tells that was not told before, the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Change {
+    /// The task is over.
+    End,
+    /// Phase, reason, or anything else but progress.
+    State,
+    /// Only `process` and `updatedAt`.
+    Progress,
+}
+
+impl Change {
+    /// What `after` tells that `before` did not.
+    pub fn between(before: &Status, after: &Status) -> Self {
+        if after.is_finished() && !before.is_finished() {
+            return Self::End;
+        }
+        let mut same = before.clone();
+        if let (Some(same), Some(after)) = (&mut same.reported, &after.reported) {
+            same.process = after.process;
+            same.updated.clone_from(&after.updated);
+        }
+        if same == *after { Self::Progress } else { Self::State }
+    }
+}
+
+/// One status to be written, guarded by the version it was decided on.
+#[derive(Debug)]
+pub struct Write {
+    /// Which entry it is for.
+    pub entry: EntryKey,
+    /// The object.
+    pub object: ObjectName,
+    /// The resourceVersion it was decided on.
+    pub version: u64,
+    /// The status.
+    pub status: ImageTaskStatus,
+    /// What it tells.
+    pub change: Change,
+    /// Which of the entry's decisions it is.
+    revision: u32,
+}
+
+/// What became of a write.
+#[derive(Debug)]
+pub enum Written {
+    /// It is stored; the object as it is now.
+    Stored(Box<ImageTaskView>),
+    /// The object has changed since; the watch will tell.
+    Conflict,
+    /// The object is gone; the watch will tell.
+    Gone,
+    /// It was not stored; worth trying again.
+    Failed,
+}
+
+impl Change {
+    /// The metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::End => "end",
+            Self::State => "state",
+            Self::Progress => "progress",
+        }
+    }
+}
+
+impl Written {
+    /// The metric label.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Stored(_) => "stored",
+            Self::Conflict => "conflict",
+            Self::Gone => "gone",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What an entry still has to write.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// What the decided status tells beyond the written one.
+    change: Option<Change>,
+    in_flight: bool,
+    revision: u32,
+    failures: u32,
+    last: Option<Duration>,
+    /// Nothing was ever written.
+    unseen: bool,
+}
+
+impl Pending {
+    /// Nothing to write yet.
+    pub(super) fn of_unseen(unseen: bool) -> Self {
+        Self { unseen, ..Self::default() }
+    }
+
+    /// Whether the stored status is the decided one, and stays so.
+    pub(super) fn is_settled(&self) -> bool {
+        self.change.is_none() && !self.in_flight
+    }
+}
+
+/// The order of writing.
+pub(super) struct Writes {
+    ends: VecDeque<EntryKey>,
+    states: VecDeque<EntryKey>,
+    /// What is tried again, by the moment it may be.
+    retries: BTreeSet<(Duration, EntryKey)>,
+    /// Progress, by the moment it may be written.
+    progress: BTreeSet<(Duration, EntryKey)>,
+    in_flight: usize,
+    ceiling: Rate,
+}
+
+impl Writes {
+    pub(super) fn new() -> Self {
+        Self {
+            ends: VecDeque::new(),
+            states: VecDeque::new(),
+            retries: BTreeSet::new(),
+            progress: BTreeSet::new(),
+            in_flight: 0,
+            ceiling: Rate::new(PROGRESS_CEILING, 1),
+        }
+    }
+
+    /// Statuses that wait or are under way; one that waits twice counts twice.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len() + self.states.len() + self.retries.len() + self.progress.len() + self.in_flight
+    }
+
+    fn queue(&mut self, entry: EntryKey, change: Change, pending: &Pending, settings: &Settings, now: Duration) {
+        if pending.in_flight {
+            return;
+        }
+        if pending.failures > 0 {
+            self.retries.insert((now + backoff(RETRY, pending.failures - 1), entry));
+            return;
+        }
+        match change {
+            Change::End => self.ends.push_back(entry),
+            Change::State => self.states.push_back(entry),
+            Change::Progress => {
+                let due = pending.last.map_or(now, |last| now.max(last + settings.progress_interval));
+                self.progress.insert((due, entry));
+            }
+        }
+    }
+
+    fn pop(&mut self, now: Duration) -> Option<EntryKey> {
+        let urgent = self.ends.pop_front().or_else(|| self.states.pop_front());
+        if let Some(entry) = urgent.or_else(|| pop_due(&mut self.retries, now)) {
+            // Others take from the ceiling too, but leave progress a part of every second.
+            if self.ceiling.ready_at() <= now + Duration::from_secs(1) {
+                self.ceiling.take(now);
+            }
+            return Some(entry);
+        }
+        if self.ceiling.ready_at() > now {
+            return None;
+        }
+        let entry = pop_due(&mut self.progress, now)?;
+        self.ceiling.take(now);
+        Some(entry)
+    }
+
+    fn next(&self) -> Option<Duration> {
+        let retry = self.retries.first().map(|(due, _)| *due);
+        let progress = self.progress.first().map(|(due, _)| (*due).max(self.ceiling.ready_at()));
+        [retry, progress].into_iter().flatten().min()
+    }
+}
+
+fn pop_due(queue: &mut BTreeSet<(Duration, EntryKey)>, now: Duration) -> Option<EntryKey> {
+    queue.first().filter(|(due, _)| *due <= now)?;
+    queue.pop_first().map(|(_, entry)| entry)
+}
+
+impl Index {
+    /// Keeps a decided status, and queues it for writing.
+    pub(super) fn decide(&mut self, key: EntryKey, status: Status, now: Now) {
+        let entry = self.entries.get_mut(key.slot as usize).filter(|entry| entry.serial == key.serial);
+        let Some(entry) = entry else { return };
+        let change = Change::between(&entry.followed.status, &status);
+        entry.followed.status = status;
+        let pending = &mut entry.pending;
+        pending.revision += 1;
+        let urgent = pending.change.is_none_or(|before| change < before);
+        pending.change = Some(pending.change.map_or(change, |before| before.min(change)));
+        if urgent {
+            self.writes.queue(key, change, pending, &self.settings, now.mono);
+        }
+    }
+
+    /// The statuses that may be written now, and when the next may.
+    pub fn due_writes(&mut self, now: Now) -> (Vec<Write>, Option<Duration>) {
+        let mut due = Vec::new();
+        while self.writes.in_flight < MOST_IN_FLIGHT {
+            let Some(key) = self.writes.pop(now.mono) else { break };
+            let Some(entry) = self.entry_mut(key) else { continue };
+            let pending = &mut entry.pending;
+            let Some(change) = pending.change.filter(|_| !pending.in_flight) else { continue };
+            pending.in_flight = true;
+            due.push(Write {
+                entry: key,
+                object: entry.object.clone(),
+                version: entry.version,
+                status: entry.followed.status.render(),
+                change,
+                revision: pending.revision,
+            });
+            self.writes.in_flight += 1;
+        }
+        let full = self.writes.in_flight >= MOST_IN_FLIGHT;
+        (due, if full { None } else { self.writes.next() })
+    }
+
+    /// Takes note of what became of a write.
+    pub fn written(&mut self, key: EntryKey, revision: Revision, written: Written, now: Now) {
+        self.writes.in_flight -= 1;
+        let entry = self.entries.get_mut(key.slot as usize).filter(|entry| entry.serial == key.serial);
+        let Some(entry) = entry else { return };
+        let pending = &mut entry.pending;
+        pending.in_flight = false;
+        match written {
+            Written::Stored(view) => {
+                pending.failures = 0;
+                pending.last = Some(now.mono);
+                if std::mem::take(&mut pending.unseen) {
+                    let age = now.wall.duration_since(entry.followed.created);
+                    self.news.push(News::FirstStatus(age.try_into().unwrap_or_default()));
+                }
+                let version = view.metadata.resource_version.and_then(|version| version.parse().ok());
+                entry.version = entry.version.max(version.unwrap_or(0));
+                if pending.revision == revision.0 {
+                    pending.change = None;
+                }
+            }
+            Written::Conflict | Written::Failed => pending.failures += 1,
+            Written::Gone => pending.change = None,
+        }
+        let Some(change) = pending.change else {
+            // The watch may have told of this write before its answer came.
+            if entry.watched >= entry.version {
+                self.review(key, now);
+            }
+            return;
+        };
+        let slot = key.slot as usize;
+        self.writes.queue(key, change, &self.entries[slot].pending, &self.settings, now.mono);
+    }
+}
+
+/// Which of an entry's decisions a write told.
+#[derive(Clone, Copy, Debug)]
+pub struct Revision(u32);
+
+impl Write {
+    /// Which decision this write tells.
+    pub fn revision(&self) -> Revision {
+        Revision(self.revision)
+    }
+}

@@ -1,0 +1,99 @@
+//! The program: arguments to configuration, configuration to a running operator, its end to an exit code.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use imagetask_operator::config::{Cli, Command, Config, RunArgs};
+use imagetask_operator::{api, operator, telemetry};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+/// Exit code of a command line or environment that cannot be used.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return complain(&error),
+    };
+    match cli.command {
+        Some(Command::Crd) => print_crd(),
+        Some(Command::Run(args)) => run(args),
+        None => run(cli.run),
+    }
+}
+
+fn run(args: RunArgs) -> ExitCode {
+    let directives = variable("RUST_LOG").and_then(|value| String::from_utf8(value).ok());
+    telemetry::start(args.log_format(), directives.as_deref());
+    let config = match args.into_config(variable) {
+        Ok(config) => config,
+        Err(error) => return usage(&telemetry::chain(&error)),
+    };
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        error!("another TLS provider is installed already");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(operate(config)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(error = telemetry::chain(error.as_ref()), "the operator ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn operate(config: Config) -> anyhow::Result<()> {
+    let kubernetes = kube::Config::infer().await?;
+    let listener = TcpListener::bind(config.listen).await?;
+    info!(listen = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "started");
+    let stop = CancellationToken::new();
+    tokio::spawn(signalled(stop.clone()));
+    Ok(operator::run(config, kubernetes, listener, stop).await?)
+}
+
+async fn signalled(stop: CancellationToken) {
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => terminate.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    info!("stopping");
+    stop.cancel();
+}
+
+fn print_crd() -> ExitCode {
+    // A closed pipe, as of `| head`, is nothing to complain of.
+    match std::io::stdout().write_all(api::manifest().as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn complain(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
+        _ => usage(error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ")),
+    }
+}
+
+fn usage(complaint: &str) -> ExitCode {
+    // Standard error is all there is to complain to.
+    let _told = writeln!(std::io::stderr(), "error: {complaint}");
+    ExitCode::from(USAGE)
+}
+
+fn variable(name: &str) -> Option<Vec<u8>> {
+    use std::os::unix::ffi::OsStringExt;
+    std::env::var_os(name).map(OsStringExt::into_vec)
+}

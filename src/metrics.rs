@@ -1,0 +1,197 @@
+//! What is counted (contract §4). Labels are closed sets: no names, ids, keys or messages.
+
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::index::{Change, Index, News, Written};
+
+/// The metrics of one operator.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Code, Counter>,
+    request_seconds: Histogram,
+    ids_per_request: Histogram,
+    poll_lag: Histogram,
+    first_status: Histogram,
+    tasks: Family<Phase, Gauge>,
+    ends: Family<Ended, Counter>,
+    writes: Family<WriteOutcome, Counter>,
+    status_queue: Gauge,
+    /// Watches that broke or ended and were begun anew.
+    pub watch_restarts: Counter,
+    invalid_objects: Gauge,
+    lanes: Family<LaneState, Gauge>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Code {
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Phase {
+    phase: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Ended {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WriteOutcome {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LaneState {
+    state: &'static str,
+}
+
+/// Seconds of one exchange with the cloud: from a fast answer to the 10 s at which a call is given up.
+const REQUEST_SECONDS: [f64; 8] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Seconds behind the schedule: from on time to the 5 min of the slowest asking.
+const LAG_SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0, 300.0];
+
+/// Ids in one question: from one to the API's limit of 100.
+const IDS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0];
+
+impl Metrics {
+    /// All metrics at zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            request_seconds: Histogram::new(REQUEST_SECONDS),
+            ids_per_request: Histogram::new(IDS),
+            poll_lag: Histogram::new(LAG_SECONDS),
+            first_status: Histogram::new(LAG_SECONDS),
+            tasks: Family::default(),
+            ends: Family::default(),
+            writes: Family::default(),
+            status_queue: Gauge::default(),
+            watch_restarts: Counter::default(),
+            invalid_objects: Gauge::default(),
+            lanes: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    /// A question is put.
+    pub fn asked(&self, ids: usize, lag: Duration) {
+        self.ids_per_request.observe(ids as f64);
+        self.poll_lag.observe(lag.as_secs_f64());
+    }
+
+    /// A question came to its end after `calls` HTTP requests; all but the last were answered.
+    pub fn answered(&self, code: &'static str, calls: u32, took: Duration) {
+        if let Some(pages) = u64::from(calls).checked_sub(1).filter(|pages| *pages > 0) {
+            self.requests.get_or_create(&Code { code: "ok" }).inc_by(pages);
+        }
+        self.requests.get_or_create(&Code { code }).inc();
+        self.request_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A write came to its end.
+    pub fn written(&self, change: Change, written: &Written) {
+        let labels = WriteOutcome { kind: change.label(), outcome: written.label() };
+        self.writes.get_or_create(&labels).inc();
+    }
+
+    /// Something happened in the index.
+    pub fn happened(&self, news: News) {
+        match news {
+            News::Ended(reason) => {
+                self.ends.get_or_create(&Ended { reason: reason.as_str() }).inc();
+            }
+            News::FirstStatus(age) => self.first_status.observe(age.as_secs_f64()),
+        }
+    }
+
+    /// The OpenMetrics text, with the index as it is now.
+    pub fn render(&self, index: &Index) -> String {
+        for (phase, count) in index.phases() {
+            set(&self.tasks.get_or_create(&Phase { phase: phase.as_str() }), count);
+        }
+        for (state, count) in index.lane_states() {
+            set(&self.lanes.get_or_create(&LaneState { state }), count);
+        }
+        set(&self.status_queue, index.status_queue());
+        set(&self.invalid_objects, index.invalid_objects());
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a String takes any text");
+        text
+    }
+
+    fn register(&mut self) {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Process));
+        let own = registry.sub_registry_with_prefix("imagetask");
+        own.register("cloud_requests", "Requests to the cloud by how they ended", self.requests.clone());
+        own.register("cloud_request_seconds", "Seconds from question to answer", self.request_seconds.clone());
+        own.register("cloud_ids_per_request", "Ids in one question", self.ids_per_request.clone());
+        own.register("poll_lag_seconds", "Seconds behind the schedule", self.poll_lag.clone());
+        own.register("first_status_seconds", "Seconds from creation to first status", self.first_status.clone());
+        own.register("tasks", "Unfinished ImageTasks by phase", self.tasks.clone());
+        own.register("ends", "Ends told, by reason", self.ends.clone());
+        own.register("status_writes", "Status writes by what they told and outcome", self.writes.clone());
+        own.register("status_queue", "Statuses that wait to be written", self.status_queue.clone());
+        own.register("watch_restarts", "Watches begun anew", self.watch_restarts.clone());
+        own.register("invalid_objects", "ImageTasks that break the CRD", self.invalid_objects.clone());
+        own.register("lanes", "Lanes (credentials and region) by state", self.lanes.clone());
+        self.registry = registry;
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn set(gauge: &Gauge, count: usize) {
+    gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+}
+
+/// The process metrics that Prometheus clients of all languages share.
+#[derive(Debug)]
+struct Process;
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        // Without /proc there is nothing to tell, which is no reason to tell nothing else.
+        let Ok(stat) = procfs::process::Process::myself().and_then(|process| process.stat()) else { return Ok(()) };
+        let ticks = procfs::ticks_per_second() as f64;
+        let cpu = ConstCounter::new((stat.utime + stat.stime) as f64 / ticks);
+        let resident = ConstGauge::new((stat.rss * procfs::page_size()) as f64);
+        let virtual_memory = ConstGauge::new(stat.vsize as f64);
+        let threads = ConstGauge::new(stat.num_threads as f64);
+        let mut one = |name, help, metric: &dyn Encode| metric.encode_as(&mut encoder, name, help);
+        one("process_cpu_seconds", "CPU seconds used", &cpu)?;
+        one("process_resident_memory_bytes", "Resident memory", &resident)?;
+        one("process_virtual_memory_bytes", "Virtual memory", &virtual_memory)?;
+        one("process_threads", "Threads", &threads)
+    }
+}
+
+trait Encode {
+    fn encode_as(&self, encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str) -> fmt::Result;
+}
+
+impl<T: EncodeMetric> Encode for T {
+    fn encode_as(&self, encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str) -> fmt::Result {
+        let metric = encoder.encode_descriptor(name, help, None, self.metric_type())?;
+        self.encode(metric)
+    }
+}

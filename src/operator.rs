@@ -1,0 +1,83 @@
+//! The wiring: every loop, from the first list to the last drained write.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::ecs;
+use crate::health::Health;
+use crate::index::WatchId;
+use crate::metrics::Metrics;
+use crate::shared::Shared;
+use crate::{poll, server, watch, write};
+
+/// How long a clean stop waits for writes, well under the 30 s after which a kubelet kills.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Why the operator could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// The client of the cloud could not be built.
+    #[error("cannot build the HTTP client of the cloud")]
+    Cloud(#[from] ecs::BuildError),
+    /// The client of the API server could not be built.
+    #[error("cannot build the client of the Kubernetes API server")]
+    Kubernetes(#[source] kube::Error),
+    /// The HTTP server ended.
+    #[error("cannot serve /livez, /readyz and /metrics")]
+    Server(#[source] std::io::Error),
+    /// A loop ended that never does.
+    #[error("the {0} loop has ended")]
+    Ended(&'static str),
+    /// A loop panicked.
+    #[error("a loop has panicked")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+/// Runs the operator until `stop`, with the clients for watching and for writing kept apart, so that neither queues
+/// behind the other.
+pub async fn run(
+    config: Config,
+    kubernetes: kube::Config,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), OperatorError> {
+    let cloud = ecs::Client::new(config.endpoint)?;
+    let client = || Client::try_from(kubernetes.clone()).map_err(OperatorError::Kubernetes);
+    let shared = Arc::new(Shared::new(config.settings, Metrics::new()));
+    let health = Health::new(shared.clock);
+    let mut loops = tokio::task::JoinSet::new();
+    for (id, scope) in config.scopes.into_iter().enumerate() {
+        let watching = watch::run(client()?, scope, WatchId(id), shared.clone(), health.register_unready("watch"));
+        loops.spawn(async { watching.await; OperatorError::Ended("watch") });
+    }
+    let polling = poll::run(cloud, client()?, shared.clone(), health.register("poll"));
+    loops.spawn(async { polling.await; OperatorError::Ended("poll") });
+    let serving = server::serve(listener, health.clone(), shared.clone());
+    loops.spawn(async { serving.await.map_or_else(OperatorError::Server, |()| OperatorError::Ended("server")) });
+    let writes_stop = CancellationToken::new();
+    let writing = write::run(client()?, shared, writes_stop.clone(), health.register("write"));
+    let mut writing = tokio::spawn(writing);
+    let ended = tokio::select! {
+        () = stop.cancelled() => None,
+        ended = loops.join_next() => ended,
+    };
+    loops.abort_all();
+    writes_stop.cancel();
+    if timeout(DRAIN, &mut writing).await.is_err() {
+        warn!("stopped with statuses unwritten: they are found anew after the next start");
+        writing.abort();
+    }
+    info!("stopped");
+    match ended {
+        None => Ok(()),
+        Some(Ok(error)) => Err(error),
+        Some(Err(panicked)) => Err(panicked.into()),
+    }
+}

@@ -1,0 +1,84 @@
+//! Puts the questions that are due, and feeds the answers to the index.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::credentials::Credentials;
+use crate::ecs;
+use crate::health::Loop;
+use crate::index::{Question, SecretFault, SecretName};
+use crate::shared::Shared;
+use crate::telemetry::chain;
+
+/// A call to the API server that takes longer than this has failed: kube sets no read timeout, and retries for
+/// minutes (kube-rs reference §2.5).
+pub(crate) const API_SERVER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Asks whatever is due, for ever.
+pub async fn run(cloud: ecs::Client, client: Client, shared: Arc<Shared>, health: Loop) {
+    let calls = TaskTracker::new();
+    loop {
+        let due = shared.with(|index, now| index.due(now));
+        for question in due.questions {
+            calls.spawn(ask(cloud.clone(), question, shared.clone()));
+        }
+        for secret in due.secrets {
+            calls.spawn(read_secret(client.clone(), secret, shared.clone()));
+        }
+        let next = due.next.map(|at| Instant::from_std(shared.clock.instant(at)));
+        health
+            .turning(async {
+                tokio::select! {
+                    () = shared.looks.notified() => {}
+                    () = async { sleep_until(next.expect("checked")).await }, if next.is_some() => {}
+                }
+            })
+            .await;
+    }
+}
+
+async fn ask(cloud: ecs::Client, question: Question, shared: Arc<Shared>) {
+    let metrics = &shared.metrics;
+    metrics.asked(question.batch.size(), question.lag);
+    let clock = shared.clock;
+    let now = move || clock.now().wall;
+    let answer = cloud.describe_tasks(&question.credentials, &question.region, &question.batch, &now).await;
+    let took = clock.now().mono.saturating_sub(question.begun.mono);
+    match &answer {
+        Ok(answer) => metrics.answered("ok", answer.calls, took),
+        Err(error) => {
+            metrics.answered(error.kind.label(), error.calls, took);
+            warn!(region = question.region.as_str(), ids = question.batch.size(), error = chain(error), "no answer");
+        }
+    }
+    shared.change(|index, now| index.answered(question, answer, now));
+}
+
+async fn read_secret(client: Client, name: SecretName, shared: Arc<Shared>) {
+    let api: Api<Secret> = Api::namespaced(client, &name.namespace);
+    let read = match timeout(API_SERVER_TIMEOUT, api.get(&name.name)).await {
+        Ok(Ok(secret)) => credentials(secret),
+        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Err(SecretFault::NotFound),
+        Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => Err(SecretFault::Forbidden),
+        Ok(Err(error)) => {
+            warn!(namespace = &*name.namespace, secret = &*name.name, error = chain(&error), "secret not read");
+            Err(SecretFault::Unreadable)
+        }
+        Err(elapsed) => {
+            warn!(namespace = &*name.namespace, secret = &*name.name, error = chain(&elapsed), "secret not read");
+            Err(SecretFault::Unreadable)
+        }
+    };
+    debug!(namespace = &*name.namespace, secret = &*name.name, usable = read.is_ok(), "secret read");
+    shared.change(|index, now| index.secret_read(name, read, now));
+}
+
+fn credentials(secret: Secret) -> Result<Credentials, SecretFault> {
+    let data = secret.data.unwrap_or_default();
+    Ok(Credentials::from_pairs(|key| data.get(key).map(|value| value.0.clone()))?)
+}

@@ -1,0 +1,486 @@
+//! Decides what an ImageTask says after a look: pure, and to be read beside the status table of contract §1.
+//!
+//! The rows come in the order of their precedence: finished · not valid, policy · suspended · timeout · credentials ·
+//! rejected · cloud trouble · not found, lost · the task's own status.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use crate::api::conditions::{Course, Standing};
+use crate::clock::Now;
+use crate::ecs::{Region, Task, TaskProgress};
+use crate::reason::Reason;
+use crate::spec::{InvalidSpec, Spec, Target};
+use crate::status::{Reported, Status};
+
+/// The graces of the status table.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// `--not-found-grace`: how long a task may be missing that was never seen.
+    pub not_found_grace: Duration,
+    /// `--stuck-after`: how long any other trouble may last before following counts as stuck.
+    pub stuck_after: Duration,
+}
+
+/// Cloud trouble shorter than this is not told: it mostly heals by itself (contract §1, "after 1 min of it").
+const CLOUD_GRACE: Duration = Duration::from_secs(60);
+
+/// How long past a deadline an answer is waited for before the timeout falls without one (contract §1).
+const LAST_ANSWER_GRACE: SignedDuration = SignedDuration::from_secs(60);
+
+/// All that is known of one ImageTask, and all that a decision about it rests on.
+#[derive(Clone, Debug)]
+pub struct Followed {
+    /// What the user asks for.
+    pub spec: Result<Spec, InvalidSpec>,
+    /// Whether it may be asked with the credentials it would be asked with.
+    pub permitted: bool,
+    /// Where it is looked for.
+    pub region: Option<Region>,
+    /// Generation of the spec.
+    pub generation: i64,
+    /// When the ImageTask was created.
+    pub created: Timestamp,
+    /// Since when it is followed in its present form: arrival, spec change, resumption. Graces count from here.
+    pub fresh: Duration,
+    /// The reconcile-requested annotation, and when it arrived.
+    pub request: Option<(Box<str>, Duration)>,
+    /// Trouble of this task alone that an answer has not healed yet.
+    pub trouble: Option<Trouble>,
+    /// What the ImageTask says now.
+    pub status: Status,
+}
+
+/// Trouble that concerns one task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    kind: TroubleKind,
+    since: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TroubleKind {
+    Missing,
+    Rejected,
+}
+
+/// One look at a task.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// When the question was put.
+    pub begun: Now,
+    /// What came of it.
+    pub seen: Observation<'a>,
+}
+
+/// What a look told about one task.
+#[derive(Clone, Copy, Debug)]
+pub enum Observation<'a> {
+    /// Nothing was asked: time has passed, or the object has changed.
+    Nothing,
+    /// The task as an answer told it.
+    Found {
+        /// The task.
+        task: &'a Task,
+        /// The answer's request id.
+        request_id: Option<&'a str>,
+    },
+    /// It is absent from a complete answer.
+    Missing {
+        /// Whether nothing else was asked for in that question.
+        alone: bool,
+        /// The answer's request id.
+        request_id: Option<&'a str>,
+    },
+    /// There was no answer.
+    Failed(&'a Failure),
+}
+
+/// Why there was no answer.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Which row of the table it is.
+    pub kind: FailureKind,
+    /// Since when it lasts.
+    pub since: Duration,
+    /// What happened and what the user can do.
+    pub text: Box<str>,
+    /// The cloud's error code.
+    pub code: Option<Box<str>>,
+    /// The request id of the look.
+    pub request_id: Option<Box<str>>,
+}
+
+/// The rows of the table that tell of a missing answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named for their reasons")]
+pub enum FailureKind {
+    CredentialsNotFound,
+    CredentialsForbidden,
+    CredentialsInvalid,
+    AccessDenied,
+    Rejected,
+    Throttled,
+    Unavailable,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the ImageTask is to say; `None`: what it says already.
+    pub status: Option<Status>,
+    /// The trouble to remember.
+    pub trouble: Option<Trouble>,
+    /// When to look next.
+    pub next: Next,
+}
+
+/// When to look at a task next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Next {
+    /// At once, and asking for nothing else in the same question.
+    Alone,
+    /// With the next beat.
+    Beat,
+    /// Ever more rarely, from the beat to 5 min.
+    Slowly,
+    /// As `Slowly`, asking for nothing else in the same question.
+    SlowlyAlone,
+    /// Not before the object changes.
+    Never,
+}
+
+/// Decides what `task` says after `look`.
+pub fn reconcile(task: &Followed, look: &Look<'_>, now: Now, rules: &Rules) -> Outcome {
+    if task.status.is_finished() {
+        return finished(task);
+    }
+    let trouble = trouble_after(task, look, now);
+    let row = row(task, trouble, look, now, rules);
+    let status = match row.verdict {
+        Verdict::Keep => echoed(task, look),
+        Verdict::Stands(course, reason, cause) => stands(task, look, course, reason, cause, now),
+    };
+    Outcome { status, trouble, next: row.next }
+}
+
+/// A row of the table as it applies.
+struct Row<'a> {
+    verdict: Verdict<'a>,
+    next: Next,
+}
+
+enum Verdict<'a> {
+    /// Nothing is told that is not told already.
+    Keep,
+    /// The conditions that are told.
+    Stands(Course, Reason, Cause<'a>),
+}
+
+fn row<'a>(task: &'a Followed, trouble: Option<Trouble>, look: &Look<'a>, now: Now, rules: &Rules) -> Row<'a> {
+    let stands = |course, reason, cause, next| Row { verdict: Verdict::Stands(course, reason, cause), next };
+    let never = |course, reason, cause| stands(course, reason, cause, Next::Never);
+    let spec = match &task.spec {
+        Ok(spec) => spec,
+        Err(invalid) => return never(Course::Stuck, Reason::InvalidSpec, Cause::text(invalid.to_string())),
+    };
+    if !task.permitted {
+        return never(Course::Stuck, Reason::PolicyDenied, Cause::of(POLICY_DENIED));
+    }
+    if task.region.is_none() {
+        return never(Course::Stuck, Reason::RegionUnknown, Cause::of(REGION_UNKNOWN));
+    }
+    if spec.suspend {
+        return never(Course::Suspended, Reason::Suspended, Cause::of(SUSPENDED));
+    }
+    if let Some(text) = deadline_missed(task, spec, look, now) {
+        return never(Course::Failed, Reason::DeadlineExceeded, Cause::of(text));
+    }
+    match look.seen {
+        Observation::Nothing => Row { verdict: Verdict::Keep, next: Next::Beat },
+        Observation::Failed(failure) => failed(task, trouble, failure, now, rules),
+        Observation::Missing { alone, request_id } => {
+            let cause = |text| Cause { request_id, ..Cause::of(text) };
+            missing(task, spec, trouble, alone, now, rules, cause)
+        }
+        Observation::Found { task, request_id } => {
+            let (course, reason, text) = own_status(task);
+            let next = if course.is_end() { Next::Never } else { Next::Beat };
+            stands(course, reason, Cause { request_id, ..Cause::of(text) }, next)
+        }
+    }
+}
+
+/// The rows credentials, rejected, cloud trouble.
+fn failed<'a>(
+    task: &'a Followed,
+    trouble: Option<Trouble>,
+    failure: &'a Failure,
+    now: Now,
+    rules: &Rules,
+) -> Row<'a> {
+    let lasts = |since: Duration| now.mono.saturating_sub(since.max(task.fresh));
+    let overdue = lasts(failure.since) >= rules.stuck_after;
+    let (reason, course, next) = match failure.kind {
+        FailureKind::CredentialsNotFound => (Reason::CredentialsNotFound, stuck_when(overdue), Next::Beat),
+        FailureKind::CredentialsForbidden => (Reason::CredentialsForbidden, stuck_when(overdue), Next::Beat),
+        FailureKind::CredentialsInvalid => (Reason::CredentialsInvalid, stuck_when(overdue), Next::Beat),
+        FailureKind::AccessDenied => {
+            let overdue = lasts(since(trouble, now)) >= rules.stuck_after;
+            (Reason::AccessDenied, stuck_when(overdue), Next::SlowlyAlone)
+        }
+        FailureKind::Rejected => {
+            let overdue = lasts(since(trouble, now)) >= rules.stuck_after;
+            (Reason::RequestRejected, stuck_when(overdue), Next::SlowlyAlone)
+        }
+        FailureKind::Throttled | FailureKind::Unavailable if lasts(failure.since) < CLOUD_GRACE => {
+            return Row { verdict: Verdict::Keep, next: Next::Beat };
+        }
+        FailureKind::Throttled => (Reason::Throttled, Course::Progressing, Next::Beat),
+        FailureKind::Unavailable => (Reason::CloudUnavailable, Course::Progressing, Next::Beat),
+    };
+    if course == Course::Progressing && is_held(task) {
+        return Row { verdict: Verdict::Keep, next };
+    }
+    let cause = Cause {
+        text: failure.text.as_ref().into(),
+        code: failure.code.as_deref(),
+        request_id: failure.request_id.as_deref(),
+    };
+    Row { verdict: Verdict::Stands(course, reason, cause), next }
+}
+
+/// The rows not found, lost.
+fn missing<'a>(
+    task: &Followed,
+    spec: &Spec,
+    trouble: Option<Trouble>,
+    alone: bool,
+    now: Now,
+    rules: &Rules,
+    cause: impl FnOnce(&'static str) -> Cause<'a>,
+) -> Row<'a> {
+    let lasts = now.mono.saturating_sub(since(trouble, now));
+    let held = is_held(task) && is_absence(task);
+    let stands = |course, reason, text, next| Row { verdict: Verdict::Stands(course, reason, cause(text)), next };
+    if task.status.reported.is_some() {
+        return match lasts >= rules.stuck_after {
+            true if alone || held => stands(Course::Stuck, Reason::TaskLost, TASK_LOST, Next::Slowly),
+            true => stands(Course::Progressing, Reason::TaskLost, TASK_LOST, Next::Alone),
+            false if held => Row { verdict: Verdict::Keep, next: Next::Slowly },
+            false => stands(Course::Progressing, Reason::TaskLost, TASK_LOST, Next::Beat),
+        };
+    }
+    let text = match spec.target {
+        Target::Task(_) => TASK_NOT_FOUND,
+        Target::Newest { .. } => NO_TASK_OF_TYPE,
+    };
+    match lasts >= rules.not_found_grace {
+        true => stands(Course::Stuck, Reason::TaskNotFound, text, Next::Slowly),
+        false if held => Row { verdict: Verdict::Keep, next: Next::Slowly },
+        false => stands(Course::Progressing, Reason::TaskNotFound, text, Next::Beat),
+    }
+}
+
+/// The task's own status.
+fn own_status(task: &Task) -> (Course, Reason, &'static str) {
+    match TaskProgress::of(task.status.as_deref()) {
+        TaskProgress::Pending => (Course::Progressing, Reason::TaskPending, "the task waits to be started"),
+        TaskProgress::Running => (Course::Progressing, Reason::TaskRunning, "the task is running"),
+        TaskProgress::Unknown => (Course::Progressing, Reason::TaskStatusUnknown, STATUS_UNKNOWN),
+        TaskProgress::Succeeded => (Course::Succeeded, Reason::TaskSucceeded, "the task succeeded"),
+        TaskProgress::Failed => (Course::Failed, Reason::TaskFailed, TASK_FAILED),
+    }
+}
+
+/// The timeout's verdict: it needs an answer to a look begun after the deadline, in which no end is told; with no
+/// answer for a minute it falls all the same.
+fn deadline_missed(task: &Followed, spec: &Spec, look: &Look<'_>, now: Now) -> Option<&'static str> {
+    let deadline = task.deadline(spec)?;
+    match look.seen {
+        Observation::Found { task, .. } if own_status(task).0.is_end() => None,
+        Observation::Found { .. } | Observation::Missing { .. } if look.begun.wall >= deadline => {
+            Some("the timeout passed before the task ended: look at the task in the console, or raise the timeout")
+        }
+        _ if now.wall.duration_since(deadline) >= LAST_ANSWER_GRACE => {
+            Some("the timeout passed, and the cloud was not reached to tell whether the task ended")
+        }
+        Observation::Nothing | Observation::Found { .. } | Observation::Missing { .. } | Observation::Failed(_) => None,
+    }
+}
+
+impl Followed {
+    /// The moment at which the task counts as failed; `None` where no timeout is set, or none that a clock can show.
+    pub fn deadline(&self, spec: &Spec) -> Option<Timestamp> {
+        let timeout = SignedDuration::try_from(spec.timeout?).ok()?;
+        self.created.checked_add(timeout).ok()
+    }
+
+    /// When the timeout falls even without an answer.
+    pub fn final_deadline(&self, spec: &Spec) -> Option<Timestamp> {
+        self.deadline(spec)?.checked_add(LAST_ANSWER_GRACE).ok()
+    }
+}
+
+fn stuck_when(overdue: bool) -> Course {
+    if overdue { Course::Stuck } else { Course::Progressing }
+}
+
+/// What is Stalled leaves that only by an answer that heals it, a spec change or a suspend.
+fn is_held(task: &Followed) -> bool {
+    let stuck = task.status.standing.as_ref().is_some_and(|standing| standing.course == Course::Stuck);
+    stuck && task.status.observed_generation == task.generation
+}
+
+/// Whether what is told is that the task is absent; any other trouble is healed by a complete answer.
+fn is_absence(task: &Followed) -> bool {
+    let told = task.status.standing.as_ref().map(|standing| standing.reason);
+    matches!(told, Some(Reason::TaskNotFound | Reason::TaskLost))
+}
+
+fn trouble_after(task: &Followed, look: &Look<'_>, now: Now) -> Option<Trouble> {
+    let kind = match look.seen {
+        Observation::Found { .. } => return None,
+        Observation::Nothing => return task.trouble,
+        Observation::Missing { .. } => TroubleKind::Missing,
+        Observation::Failed(failure) => match failure.kind {
+            FailureKind::AccessDenied | FailureKind::Rejected => TroubleKind::Rejected,
+            FailureKind::CredentialsNotFound
+            | FailureKind::CredentialsForbidden
+            | FailureKind::CredentialsInvalid
+            | FailureKind::Throttled
+            | FailureKind::Unavailable => return task.trouble,
+        },
+    };
+    match task.trouble {
+        Some(trouble) if trouble.kind == kind => Some(trouble),
+        Some(_) | None => Some(Trouble { kind, since: now.mono }),
+    }
+}
+
+fn since(trouble: Option<Trouble>, now: Now) -> Duration {
+    trouble.map_or(now.mono, |trouble| trouble.since)
+}
+
+/// One write brings a finished object up to date with its spec and annotation; nothing else of it ever changes.
+fn finished(task: &Followed) -> Outcome {
+    let request = task.request.as_ref().map(|(value, _)| value);
+    let handled = request.or(task.status.handled.as_ref()).cloned();
+    let news = task.status.observed_generation != task.generation || task.status.handled != handled;
+    let status = news.then(|| Status { observed_generation: task.generation, handled, ..task.status.clone() });
+    Outcome { status, trouble: None, next: Next::Never }
+}
+
+/// The status with nothing but the annotation answered.
+fn echoed(task: &Followed, look: &Look<'_>) -> Option<Status> {
+    let handled = handled(task, look)?;
+    Some(Status { handled: Some(handled.into()), ..task.status.clone() })
+}
+
+/// The annotation that this look answers, if that is news: the look must have begun after it came.
+fn handled<'a>(task: &'a Followed, look: &Look<'_>) -> Option<&'a str> {
+    let (value, arrived) = task.request.as_ref()?;
+    let looked = match look.seen {
+        Observation::Nothing => false,
+        Observation::Found { .. } | Observation::Missing { .. } | Observation::Failed(_) => true,
+    };
+    let suspended = task.spec.as_ref().is_ok_and(|spec| spec.suspend);
+    let news = task.status.handled.as_ref() != Some(value);
+    (looked && !suspended && news && look.begun.mono >= *arrived).then_some(value)
+}
+
+fn stands(
+    task: &Followed,
+    look: &Look<'_>,
+    course: Course,
+    reason: Reason,
+    cause: Cause<'_>,
+    now: Now,
+) -> Option<Status> {
+    let status = &task.status;
+    let found = match look.seen {
+        Observation::Found { task, .. } => Some(task),
+        Observation::Nothing | Observation::Missing { .. } | Observation::Failed(_) => None,
+    };
+    let news = found.filter(|found| !status.reported.as_ref().is_some_and(|told| told.tells_no_news(found)));
+    let told = status.standing.as_ref().filter(|told| {
+        told.course == course && told.reason == reason && cause.is_told_by(&told.message)
+    });
+    let handled = handled(task, look);
+    let region = status.region.as_ref().or(task.region.as_ref());
+    let settled = status.observed_generation == task.generation && status.region.as_ref() == region;
+    if told.is_some() && news.is_none() && handled.is_none() && settled {
+        return None;
+    }
+    let second = whole_second(now.wall);
+    let before = status.standing.as_ref();
+    let message = match before.filter(|before| before.reason == reason && cause.is_told_by(&before.message)) {
+        Some(before) => before.message.clone(),
+        None => cause.message(),
+    };
+    Some(Status {
+        observed_generation: task.generation,
+        reported: news.map(Reported::of).or_else(|| status.reported.clone()),
+        region: region.cloned(),
+        completion: status.completion.or(course.is_end().then_some(second)),
+        handled: handled.map(Into::into).or_else(|| status.handled.clone()),
+        standing: Some(Standing::next(before, course, reason, message, second)),
+    })
+}
+
+/// Kubernetes keeps times in whole seconds.
+fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).expect("a second of a valid time is valid")
+}
+
+/// What a message is made of: rewritten only when reason, text or code change, so the request id is that of the look
+/// that brought them.
+struct Cause<'a> {
+    text: std::borrow::Cow<'a, str>,
+    code: Option<&'a str>,
+    request_id: Option<&'a str>,
+}
+
+impl<'a> Cause<'a> {
+    fn of(text: &'a str) -> Self {
+        Self { text: text.into(), code: None, request_id: None }
+    }
+
+    fn text(text: String) -> Self {
+        Self { text: text.into(), code: None, request_id: None }
+    }
+
+    fn message(&self) -> crate::status::Message {
+        let code = self.code.map(|code| format!(" ({code})")).unwrap_or_default();
+        let request = self.request_id.map(|id| format!(" [request {id}]")).unwrap_or_default();
+        format!("{}{code}{request}", self.text).into()
+    }
+
+    /// Compares without building the message: most looks bring the same cause again.
+    fn is_told_by(&self, message: &str) -> bool {
+        let rest = message.strip_prefix(&*self.text);
+        let rest = match self.code {
+            None => rest,
+            Some(code) => rest
+                .and_then(|rest| rest.strip_prefix(" ("))
+                .and_then(|rest| rest.strip_prefix(code))
+                .and_then(|rest| rest.strip_prefix(')')),
+        };
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(" [request "))
+    }
+}
+
+const POLICY_DENIED: &str = "this namespace may not use the operator's own credentials: name a Secret in \
+    credentialsRef, or ask the administrator to add the namespace to --default-credentials-namespaces";
+const REGION_UNKNOWN: &str = "no region is named: create the ImageTask anew with spec.region, or ask the administrator \
+    to set --region";
+const SUSPENDED: &str = "not polled while spec.suspend is true";
+const STATUS_UNKNOWN: &str = "the task reports a status that is not known: it is followed on";
+const TASK_FAILED: &str = "the task failed: the cloud tells no reason, look at the task and its image in the console";
+const TASK_NOT_FOUND: &str = "the cloud does not know this task: check its id, its region and the account; it is \
+    looked for on";
+const NO_TASK_OF_TYPE: &str = "the cloud knows no task of this type for this image: check the image id, the type, the \
+    region and the account; it is looked for on";
+const TASK_LOST: &str = "the task was seen before and is now missing: it may have been deleted, or its record has \
+    expired; it is looked for on";

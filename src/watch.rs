@@ -1,0 +1,87 @@
+//! Feeds the index from a watch of ImageTasks.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::{WatchStreamExt, watcher::Config};
+use kube::{Api, Client};
+use tracing::{info, warn};
+
+use crate::api::ImageTaskView;
+use crate::health::Loop;
+use crate::index::WatchId;
+use crate::shared::Shared;
+use crate::telemetry::chain;
+
+/// Objects a page: a page of 500 is about 1 MB of JSON at 2 KB an object (kube-rs measured, reference §2.2).
+const PAGE: u32 = 500;
+
+/// Seconds after which the API server ends a watch: below the 240 s at which cloud load balancers drop idle
+/// connections (kube-rs reference §2.2).
+const WATCH_SECONDS: u32 = 220;
+
+/// What one watch sees.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// One namespace, or all.
+    pub namespace: Option<String>,
+    /// A label selector, or everything.
+    pub selector: Option<String>,
+}
+
+/// Follows the ImageTasks of one scope, for ever.
+pub async fn run(client: Client, scope: Scope, id: WatchId, shared: Arc<Shared>, health: Loop) {
+    let api: Api<ImageTaskView> = match &scope.namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    };
+    let mut config = Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
+    config.label_selector = scope.selector;
+    let mut events = pin!(watcher(api, config).default_backoff());
+    while let Some(event) = health.turning(events.next()).await {
+        match event {
+            Ok(event) => apply(event, id, &shared, &health),
+            Err(error) => report(&error, &shared),
+        }
+    }
+}
+
+fn apply(event: Event<ImageTaskView>, id: WatchId, shared: &Shared, health: &Loop) {
+    match event {
+        Event::Init => shared.with(|index, _| index.list_begins(id)),
+        Event::InitApply(view) | Event::Apply(view) => {
+            let name = view.metadata.name.clone();
+            if !shared.change(|index, now| index.arrives(view, id, now)) {
+                warn!(name, "ignored an object without identity or version");
+            }
+        }
+        Event::Delete(view) => shared.change(|index, _| index.leaves(view)),
+        Event::InitDone => {
+            shared.change(|index, _| index.list_ends(id));
+            if health.ready() {
+                info!("the first list of ImageTasks is done");
+            }
+        }
+    }
+}
+
+/// A missing CRD is waited for: GitOps may apply the parts of an installation in any order.
+fn report(error: &watcher::Error, shared: &Shared) {
+    shared.metrics.watch_restarts.inc();
+    let missing = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.is_not_found(),
+        watcher::Error::WatchError(status) => status.is_not_found(),
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => false,
+    };
+    if missing {
+        warn!("the CRD imagetasks.ecs.volcengine.com is not installed: waiting for it (imagetask-operator crd prints it)");
+    } else {
+        warn!(error = chain(error), "the watch of ImageTasks is retried");
+    }
+}

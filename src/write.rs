@@ -1,0 +1,105 @@
+//! The only writer of ImageTasks: sends decided statuses, each guarded by the version it was decided on.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use kube::{Client, Resource};
+use serde::Serialize;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::api::{ImageTask, ImageTaskStatus, ImageTaskView};
+use crate::health::Loop;
+use crate::index::{ObjectName, Write, Written};
+use crate::poll::API_SERVER_TIMEOUT;
+use crate::shared::Shared;
+use crate::telemetry::chain;
+
+/// Name under which the API server records who owns a field.
+const FIELD_MANAGER: &str = "imagetask-operator";
+
+/// Writes whatever is due until `stop`, then lets the writes under way and those that wait come to their end.
+pub async fn run(client: Client, shared: Arc<Shared>, stop: CancellationToken, health: Loop) {
+    let writes = TaskTracker::new();
+    loop {
+        let (due, next) = shared.with(|index, now| index.due_writes(now));
+        let idle = due.is_empty() && writes.is_empty();
+        for write in due {
+            writes.spawn(send(client.clone(), write, shared.clone()));
+        }
+        if idle && stop.is_cancelled() {
+            return;
+        }
+        let next = next.map(|at| Instant::from_std(shared.clock.instant(at)));
+        health
+            .turning(async {
+                tokio::select! {
+                    () = shared.writes.notified() => {}
+                    () = stop.cancelled(), if !stop.is_cancelled() => {}
+                    () = async { sleep_until(next.expect("checked")).await }, if next.is_some() => {}
+                }
+            })
+            .await;
+    }
+}
+
+/// The body of a write: a PUT of the status alone, the cheapest of the guarded ways; the API server keeps everything
+/// else of the object as it is, and answers 409 when `resourceVersion` is not the stored one.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatusUpdate<'a> {
+    api_version: Cow<'static, str>,
+    kind: Cow<'static, str>,
+    metadata: Guard<'a>,
+    status: ImageTaskStatus,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Guard<'a> {
+    name: &'a str,
+    namespace: &'a str,
+    resource_version: String,
+}
+
+fn request(object: &ObjectName, version: u64, status: ImageTaskStatus) -> http::Request<Vec<u8>> {
+    let body = StatusUpdate {
+        api_version: ImageTask::api_version(&()),
+        kind: ImageTask::kind(&()),
+        metadata: Guard {
+            name: &object.name,
+            namespace: &object.namespace,
+            resource_version: version.to_string(),
+        },
+        status,
+    };
+    let collection = ImageTask::url_path(&(), Some(&object.namespace));
+    http::Request::put(format!("{collection}/{}/status?fieldManager={FIELD_MANAGER}", object.name))
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(serde_json::to_vec(&body).expect("a status is plain data"))
+        .expect("names of stored objects are safe in a path")
+}
+
+async fn send(client: Client, write: Write, shared: Arc<Shared>) {
+    let revision = write.revision();
+    let Write { entry, object, version, status, change, .. } = write;
+    let call = client.request::<ImageTaskView>(request(&object, version, status));
+    let written = match timeout(API_SERVER_TIMEOUT, call).await {
+        Ok(Ok(view)) => Written::Stored(Box::new(view)),
+        Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Written::Conflict,
+        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Written::Gone,
+        Ok(Err(error)) => {
+            warn!(namespace = &*object.namespace, name = &*object.name, error = chain(&error), "status not written");
+            Written::Failed
+        }
+        Err(elapsed) => {
+            warn!(namespace = &*object.namespace, name = &*object.name, error = chain(&elapsed), "status not written");
+            Written::Failed
+        }
+    };
+    debug!(namespace = &*object.namespace, name = &*object.name, ?change, outcome = written.label(), "status");
+    shared.metrics.written(change, &written);
+    shared.change(|index, now| index.written(entry, revision, written, now));
+}
