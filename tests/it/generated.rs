@@ -1,0 +1,79 @@
+//! Files that are generated are fresh, and files that are shown work.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use imagetask_operator::api::{self, ImageTask};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use kube::core::DynamicObject;
+
+use crate::world::World;
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+#[test]
+fn the_crd_in_the_repository_is_the_one_of_the_types() {
+    let stored = fs::read_to_string(repository("crds/imagetasks.yaml")).unwrap_or_default();
+    assert!(stored == api::manifest(), "crds/imagetasks.yaml is stale: run `make crds` and commit the result");
+}
+
+#[tokio::test]
+async fn every_example_is_let_in() {
+    let world = World::new().await;
+    let mut applied = 0;
+    for entry in fs::read_dir(repository("crds/examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let objects: Vec<DynamicObject> = serde_saphyr::from_multiple(&text).unwrap();
+        for object in objects {
+            let kind = object.types.as_ref().map(|types| types.kind.as_str());
+            let name = object.metadata.name.clone().unwrap();
+            let params = PatchParams::apply("it").force();
+            let patch = Patch::Apply(&object);
+            let stored = match kind {
+                Some("ImageTask") => world.tasks().patch(&name, &params, &patch).await.map(drop),
+                Some("Secret") => {
+                    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
+                    secrets.patch(&name, &params, &patch).await.map(drop)
+                }
+                other => panic!("{}: {other:?} is no kind of an example", path.display()),
+            };
+            stored.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            applied += 1;
+        }
+    }
+    assert!(applied > 0, "crds/examples holds examples");
+}
+
+#[test]
+fn every_flag_and_metric_is_in_the_readme() {
+    use clap::CommandFactory;
+    let readme = fs::read_to_string(repository("README.md")).unwrap();
+    let command = imagetask_operator::config::Cli::command();
+    for argument in command.get_arguments() {
+        let flag = format!("--{}", argument.get_long().expect("every argument is a flag"));
+        assert!(readme.contains(&flag), "{flag} is not in README.md");
+    }
+    let source = fs::read_to_string(repository("src/metrics.rs")).unwrap();
+    for name in source.split("own.register(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(readme.contains(&format!("imagetask_{name}")), "imagetask_{name} is not in README.md");
+    }
+}
+
+#[test]
+fn the_examples_follow_tasks_by_their_own_names() {
+    for entry in fs::read_dir(repository("crds/examples")).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).unwrap();
+        for object in objects.into_iter().filter(|object| object["kind"] == "ImageTask") {
+            let task: ImageTask = serde_json::from_value(object).unwrap();
+            let followed = task.spec.task_id.or(task.spec.resource_id).unwrap();
+            let name = task.metadata.name.unwrap();
+            assert!(name.contains(&followed), "{name} is not named after {followed}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The invariants of `lib.rs` that the source text can show; the clock and the environment are lints (clippy.toml).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every source file of the operator, by its path under `src/`, without its tests.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push((name(&root, &path), code(&path)));
+            }
+        }
+    }
+    assert!(files.len() > 20, "the sources are where this test looks for them");
+    files
+}
+
+fn name(root: &Path, path: &Path) -> String {
+    let relative: PathBuf = path.strip_prefix(root).unwrap().to_owned();
+    relative.to_str().unwrap().to_owned()
+}
+
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()
+}
+
+/// Asserts that none of the words is in the code of any file but those `allowed`.
+fn only(allowed: &[&str], words: &[&str]) {
+    for (name, code) in sources() {
+        if allowed.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in lines {
+            for word in words {
+                assert!(!line.contains(word), "src/{name} must not contain {word:?}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_ecs_speaks_to_the_cloud() {
+    only(&["ecs/"], &["reqwest", "volcengineapi"]);
+}
+
+#[test]
+fn only_write_changes_objects() {
+    let changing =
+        ["Request::put", "Request::post", "Request::patch", ".patch(", ".patch_status(", ".replace(", ".replace_status(", ".create(", ".delete("];
+    only(&["write.rs"], &changing);
+}
+
+#[test]
+fn deciding_never_awaits() {
+    let pure = ["api/", "spec.rs", "status.rs", "reason.rs", "reconcile.rs", "schedule.rs", "index/", "ecs/sign.rs"];
+    for (name, code) in sources() {
+        if pure.iter().any(|prefix| name.starts_with(prefix)) {
+            assert!(!code.contains("async ") && !code.contains(".await"), "src/{name} decides, and must not await");
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_and_stays_small() {
+    for (name, code) in sources() {
+        assert!(code.starts_with("//! "), "src/{name} begins with a sentence that says what it is");
+        let lines = code.lines().count();
+        assert!(lines <= 400, "src/{name} has {lines} lines without its tests: split it by concept");
+    }
+}

@@ -1,0 +1,76 @@
+//! The one API server of a test run.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use imagetask_operator::api::{ImageTask, crd};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::PostParams;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::conditions::is_crd_established;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client, Config, CustomResourceExt};
+use tokio::sync::OnceCell;
+
+static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
+
+/// A real API server with its etcd.
+pub(crate) struct ControlPlane {
+    /// The kubeconfig of an administrator.
+    pub(crate) kubeconfig: PathBuf,
+    _process: Child,
+    /// Closes when this process ends, however it ends; the supervisor ends then, and leaves nothing behind.
+    _stdin: ChildStdin,
+}
+
+impl ControlPlane {
+    /// The one that all tests share, with the CRD.
+    pub(crate) async fn shared() -> &'static Self {
+        SHARED
+            .get_or_init(async || {
+                let plane = Self::start().await;
+                plane.install_crd().await;
+                plane
+            })
+            .await
+    }
+
+    /// One of the test's own, without the CRD.
+    pub(crate) async fn start() -> Self {
+        // The whole process shares one provider; another test may have been first.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/controlplane/bin/controlplane");
+        let mut process = Command::new(&program)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}: run `make controlplane`", program.display()));
+        let stdin = process.stdin.take().expect("it is piped");
+        let mut stdout = BufReader::new(process.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("the control plane says how to reach it");
+        let kubeconfig = PathBuf::from(ready["kubeconfig"].as_str().expect("it names a kubeconfig"));
+        Self { kubeconfig, _process: process, _stdin: stdin }
+    }
+
+    /// The configuration of an administrator.
+    pub(crate) async fn config(&self) -> Config {
+        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig).unwrap();
+        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap()
+    }
+
+    /// A client of an administrator.
+    pub(crate) async fn client(&self) -> Client {
+        Client::try_from(self.config().await).unwrap()
+    }
+
+    /// Installs the CRD and waits until it is served.
+    pub(crate) async fn install_crd(&self) {
+        let crds: Api<CustomResourceDefinition> = Api::all(self.client().await);
+        crds.create(&PostParams::default(), &crd()).await.unwrap();
+        let established = await_condition(crds, ImageTask::crd_name(), is_crd_established());
+        tokio::time::timeout(super::PATIENCE, established).await.expect("the CRD is established in time").unwrap();
+    }
+}

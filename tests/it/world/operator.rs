@@ -1,0 +1,115 @@
+//! The operator of a test, in this process or as a process of its own.
+
+use std::process::Stdio;
+
+use clap::Parser;
+use imagetask_operator::config::Cli;
+use imagetask_operator::operator;
+use simulator::Simulator;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::World;
+
+/// The operator in this process; ends with the value that holds it.
+pub(crate) struct InProcess {
+    address: String,
+    stop: CancellationToken,
+    run: Option<JoinHandle<()>>,
+}
+
+/// The operator as a process; killed with the value that holds it.
+pub(crate) struct Process {
+    pub(crate) address: String,
+    pub(crate) child: tokio::process::Child,
+}
+
+impl World {
+    /// Starts the operator on this world, looking every second.
+    pub(crate) async fn operator(&self) -> InProcess {
+        self.operator_with(&["--poll-interval=1s", "--progress-interval=1s"]).await
+    }
+
+    /// Starts the operator with more flags; it watches this world's namespace only.
+    pub(crate) async fn operator_with(&self, flags: &[&str]) -> InProcess {
+        let own = self.flags(flags);
+        let own: Vec<&str> = own.iter().map(String::as_str).collect();
+        let cli = Cli::try_parse_from([&["imagetask-operator"], flags, &own].concat()).unwrap();
+        let config = cli.run.into_config(|name| own_key(name).map(Into::into)).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let stop = CancellationToken::new();
+        let running = operator::run(config, self.plane.config().await, listener, stop.clone());
+        let run = tokio::spawn(async { running.await.expect("the operator runs until it is stopped") });
+        InProcess { address, stop, run: Some(run) }
+    }
+
+    /// Starts a program of the operator as a process, with more flags and variables of the environment.
+    pub(crate) async fn process(&self, program: &str, flags: &[&str], variables: &[(&str, &str)]) -> Process {
+        let mut command = tokio::process::Command::new(program);
+        command.args(flags).args(self.flags(flags)).args(["--listen=127.0.0.1:0", "--log-format=json"]);
+        command.env("KUBECONFIG", &self.plane.kubeconfig).env("RUST_LOG", "info");
+        for name in ["VOLCENGINE_ACCESS_KEY", "VOLCENGINE_SECRET_KEY"] {
+            command.env(name, own_key(name).expect("it is named above"));
+        }
+        command.envs(variables.iter().copied()).kill_on_drop(true).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
+        let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        let mut address = None;
+        while address.is_none() {
+            let line = lines.next_line().await.unwrap().expect("the operator says where it listens before it ends");
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            address = line["listen"].as_str().map(str::to_owned);
+        }
+        // Nobody reads the rest, but a full pipe would stop the operator.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Process { address: address.expect("the loop ends with one"), child }
+    }
+
+    /// The flags of this world: what `given` does not say.
+    fn flags(&self, given: &[&str]) -> Vec<String> {
+        let Self { cloud, namespace, .. } = self;
+        let own = [
+            format!("--endpoint={}", cloud.url()),
+            format!("--namespace={namespace}"),
+            format!("--default-credentials-namespaces={namespace}"),
+        ];
+        let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+        own.into_iter().filter(|flag| !given.iter().any(|given| name(given) == name(flag))).collect()
+    }
+}
+
+impl InProcess {
+    /// Stops the operator cleanly and waits until it has ended.
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        self.run.take().expect("it is taken here only").await.unwrap();
+    }
+
+    /// Answer of one of its HTTP endpoints: status and body.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        get(&self.address, path).await
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Answer of an HTTP endpoint of an operator: status and body.
+pub(crate) async fn get(address: &str, path: &str) -> (u16, String) {
+    let answer = reqwest::get(format!("http://{address}{path}")).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+fn own_key(name: &str) -> Option<&'static str> {
+    match name {
+        "VOLCENGINE_ACCESS_KEY" => Some(Simulator::ACCESS_KEY),
+        "VOLCENGINE_SECRET_KEY" => Some(Simulator::SECRET_KEY),
+        _ => None,
+    }
+}
