@@ -31,13 +31,16 @@
 pub mod api;
 pub mod spec;
 pub mod status;
+pub mod followed;
 
 pub mod watch;
 pub mod index;
 pub mod poll;
 pub mod ecs;
+pub mod observation;
 pub mod reconcile;
 pub mod reason;
+pub mod message;
 pub mod write;
 
 pub mod schedule;

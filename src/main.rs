@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser;
 use clap::error::ErrorKind;
 use imagetask_operator::config::{Cli, Command, Config, RunArgs};
@@ -49,27 +50,23 @@ fn run(args: RunArgs) -> ExitCode {
 }
 
 async fn operate(config: Config) -> anyhow::Result<()> {
+    // From here on a signal stops the operator cleanly.
+    let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     let kubernetes = kube::Config::infer().await?;
-    let listener = TcpListener::bind(config.listen).await?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("--listen {}", config.listen))?;
     info!(listen = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "started");
     let stop = CancellationToken::new();
-    tokio::spawn(signalled(stop.clone()));
-    Ok(operator::run(config, kubernetes, listener, stop).await?)
-}
-
-async fn signalled(stop: CancellationToken) {
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => terminate.recv().await,
-            Err(_) => std::future::pending().await,
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        let [terminate, interrupt] = &mut signals;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-    };
-    tokio::select! {
-        _ = terminate => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-    info!("stopping");
-    stop.cancel();
+        info!("stopping");
+        stopped.cancel();
+    });
+    Ok(operator::run(config, kubernetes, listener, stop).await?)
 }
 
 fn print_crd() -> ExitCode {

@@ -5,13 +5,16 @@
 
 use std::time::Duration;
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 
 use crate::api::conditions::{Course, Standing};
 use crate::clock::Now;
-use crate::ecs::{Region, Task, TaskProgress};
+use crate::ecs::{Task, TaskProgress};
+use crate::followed::{Followed, LAST_ANSWER_GRACE, Trouble, TroubleKind};
+use crate::message::Cause;
+use crate::observation::{Failure, FailureKind, Look, Observation};
 use crate::reason::Reason;
-use crate::spec::{InvalidSpec, Spec, Target};
+use crate::spec::{Spec, Target};
 use crate::status::{Reported, Status};
 
 /// The graces of the status table.
@@ -25,105 +28,6 @@ pub struct Rules {
 
 /// Cloud trouble shorter than this is not told: it mostly heals by itself (contract §1, "after 1 min of it").
 const CLOUD_GRACE: Duration = Duration::from_secs(60);
-
-/// How long past a deadline an answer is waited for before the timeout falls without one (contract §1).
-const LAST_ANSWER_GRACE: SignedDuration = SignedDuration::from_secs(60);
-
-/// All that is known of one ImageTask, and all that a decision about it rests on.
-#[derive(Clone, Debug)]
-pub struct Followed {
-    /// What the user asks for.
-    pub spec: Result<Spec, InvalidSpec>,
-    /// Whether it may be asked with the credentials it would be asked with.
-    pub permitted: bool,
-    /// Where it is looked for.
-    pub region: Option<Region>,
-    /// Generation of the spec.
-    pub generation: i64,
-    /// When the ImageTask was created.
-    pub created: Timestamp,
-    /// Since when it is followed in its present form: arrival, spec change, resumption. Graces count from here.
-    pub fresh: Duration,
-    /// The reconcile-requested annotation, and when it arrived.
-    pub request: Option<(Box<str>, Duration)>,
-    /// Trouble of this task alone that an answer has not healed yet.
-    pub trouble: Option<Trouble>,
-    /// What the ImageTask says now.
-    pub status: Status,
-}
-
-/// Trouble that concerns one task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    kind: TroubleKind,
-    since: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TroubleKind {
-    Missing,
-    Rejected,
-}
-
-/// One look at a task.
-#[derive(Clone, Copy, Debug)]
-pub struct Look<'a> {
-    /// When the question was put.
-    pub begun: Now,
-    /// What came of it.
-    pub seen: Observation<'a>,
-}
-
-/// What a look told about one task.
-#[derive(Clone, Copy, Debug)]
-pub enum Observation<'a> {
-    /// Nothing was asked: time has passed, or the object has changed.
-    Nothing,
-    /// The task as an answer told it.
-    Found {
-        /// The task.
-        task: &'a Task,
-        /// The answer's request id.
-        request_id: Option<&'a str>,
-    },
-    /// It is absent from a complete answer.
-    Missing {
-        /// Whether nothing else was asked for in that question.
-        alone: bool,
-        /// The answer's request id.
-        request_id: Option<&'a str>,
-    },
-    /// There was no answer.
-    Failed(&'a Failure),
-}
-
-/// Why there was no answer.
-#[derive(Clone, Debug)]
-pub struct Failure {
-    /// Which row of the table it is.
-    pub kind: FailureKind,
-    /// Since when it lasts.
-    pub since: Duration,
-    /// What happened and what the user can do.
-    pub text: Box<str>,
-    /// The cloud's error code.
-    pub code: Option<Box<str>>,
-    /// The request id of the look.
-    pub request_id: Option<Box<str>>,
-}
-
-/// The rows of the table that tell of a missing answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "named for their reasons")]
-pub enum FailureKind {
-    CredentialsNotFound,
-    CredentialsForbidden,
-    CredentialsInvalid,
-    AccessDenied,
-    Rejected,
-    Throttled,
-    Unavailable,
-}
 
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
@@ -183,7 +87,7 @@ fn row<'a>(task: &'a Followed, trouble: Option<Trouble>, look: &Look<'a>, now: N
     let never = |course, reason, cause| stands(course, reason, cause, Next::Never);
     let spec = match &task.spec {
         Ok(spec) => spec,
-        Err(invalid) => return never(Course::Stuck, Reason::InvalidSpec, Cause::text(invalid.to_string())),
+        Err(invalid) => return never(Course::Stuck, Reason::InvalidSpec, Cause::of(invalid.to_string())),
     };
     if !task.permitted {
         return never(Course::Stuck, Reason::PolicyDenied, Cause::of(POLICY_DENIED));
@@ -310,19 +214,6 @@ fn deadline_missed(task: &Followed, spec: &Spec, look: &Look<'_>, now: Now) -> O
     }
 }
 
-impl Followed {
-    /// The moment at which the task counts as failed; `None` where no timeout is set, or none that a clock can show.
-    pub fn deadline(&self, spec: &Spec) -> Option<Timestamp> {
-        let timeout = SignedDuration::try_from(spec.timeout?).ok()?;
-        self.created.checked_add(timeout).ok()
-    }
-
-    /// When the timeout falls even without an answer.
-    pub fn final_deadline(&self, spec: &Spec) -> Option<Timestamp> {
-        self.deadline(spec)?.checked_add(LAST_ANSWER_GRACE).ok()
-    }
-}
-
 fn stuck_when(overdue: bool) -> Course {
     if overdue { Course::Stuck } else { Course::Progressing }
 }
@@ -434,43 +325,6 @@ fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).expect("a second of a valid time is valid")
 }
 
-/// What a message is made of: rewritten only when reason, text or code change, so the request id is that of the look
-/// that brought them.
-struct Cause<'a> {
-    text: std::borrow::Cow<'a, str>,
-    code: Option<&'a str>,
-    request_id: Option<&'a str>,
-}
-
-impl<'a> Cause<'a> {
-    fn of(text: &'a str) -> Self {
-        Self { text: text.into(), code: None, request_id: None }
-    }
-
-    fn text(text: String) -> Self {
-        Self { text: text.into(), code: None, request_id: None }
-    }
-
-    fn message(&self) -> crate::status::Message {
-        let code = self.code.map(|code| format!(" ({code})")).unwrap_or_default();
-        let request = self.request_id.map(|id| format!(" [request {id}]")).unwrap_or_default();
-        format!("{}{code}{request}", self.text).into()
-    }
-
-    /// Compares without building the message: most looks bring the same cause again.
-    fn is_told_by(&self, message: &str) -> bool {
-        let rest = message.strip_prefix(&*self.text);
-        let rest = match self.code {
-            None => rest,
-            Some(code) => rest
-                .and_then(|rest| rest.strip_prefix(" ("))
-                .and_then(|rest| rest.strip_prefix(code))
-                .and_then(|rest| rest.strip_prefix(')')),
-        };
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(" [request "))
-    }
-}
-
 const POLICY_DENIED: &str = "this namespace may not use the operator's own credentials: name a Secret in \
     credentialsRef, or ask the administrator to add the namespace to --default-credentials-namespaces";
 const REGION_UNKNOWN: &str = "no region is named: create the ImageTask anew with spec.region, or ask the administrator \
@@ -484,3 +338,6 @@ const NO_TASK_OF_TYPE: &str = "the cloud knows no task of this type for this ima
     region and the account; it is looked for on";
 const TASK_LOST: &str = "the task was seen before and is now missing: it may have been deleted, or its record has \
     expired; it is looked for on";
+
+#[cfg(test)]
+mod tests;

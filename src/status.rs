@@ -1,7 +1,5 @@
 //! What an ImageTask says, in the compact form that the index keeps: read from the stored status, rendered for a write.
 
-use std::sync::Arc;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
@@ -153,6 +151,3 @@ impl Reported {
         })
     }
 }
-
-/// A message shared by all ImageTasks that one look concerns.
-pub type Message = Arc<str>;

@@ -5,8 +5,9 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::view::ConditionView;
 use super::{Lenient, Phase};
+use crate::message::Message;
 use crate::reason::Reason;
-use crate::status::Message;
+
 
 /// Where an ImageTask stands: all its conditions at once.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -56,6 +56,14 @@ impl ErrorKind {
         }
     }
 
+    /// How long the cloud asked to be left alone.
+    pub fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after } => retry_after,
+            Self::Unavailable | Self::CredentialsInvalid | Self::Clock | Self::AccessDenied | Self::Rejected => None,
+        }
+    }
+
     /// The metric label, one of a closed set that also knows `ok`.
     pub fn label(self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::writes::Pending;
 use crate::api::{ImageTaskView, Lenient, MAX_RECONCILE_REQUEST, RECONCILE_REQUESTED_AT, SpecView, StatusView};
-use crate::reconcile::Followed;
+use crate::followed::Followed;
 
 /// Refers to an entry; a key outlives its entry without ever meaning another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,7 +54,7 @@ pub(super) enum Seat {
     /// Its credentials are not known.
     Waiting { source: usize },
     /// Among the followers of an id.
-    Taken { source: usize, lane: usize, subject: usize },
+    Taken { source: usize, lane: usize, subject: u32 },
 }
 
 /// A stored ImageTask, its identity and versions parsed.

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use super::Index;
 use super::entry::{EntryKey, Seat};
-use super::lane::{SubjectId, Turn};
+use super::lane::{Refusal, SubjectId, Turn};
 use super::sources::SecretName;
 use crate::clock::Now;
 use crate::credentials::Credentials;
 use crate::ecs::{Answer, Batch, Error, ErrorKind, Region, Task};
-use crate::reconcile::{Failure, FailureKind, Look, Next, Observation};
+use crate::observation::{Failure, FailureKind, Look, Observation};
+use crate::reconcile::Next;
 use crate::spec::Target;
 
 /// One question to the cloud.
@@ -29,7 +30,7 @@ pub struct Question {
     /// How late it is against the schedule.
     pub lag: Duration,
     lane: usize,
-    subjects: Vec<usize>,
+    subjects: Vec<u32>,
 }
 
 /// What is due now.
@@ -59,13 +60,20 @@ impl Index {
     pub fn answered(&mut self, question: Question, result: Result<Answer, Error>, now: Now) {
         let lane = question.lane;
         match result {
-            Ok(answer) => self.observe_answer(question, answer, now),
-            Err(error) if error.kind.concerns_lane() => self.observe_lane_failure(question, &error, now),
+            Ok(answer) => self.observe_answer(question, &answer, now),
+            Err(error) if error.kind.concerns_lane() => {
+                let since = self.lanes[lane].failed(question.subjects, error.kind, question.begun.mono, now.mono);
+                self.observe_lane_failure(lane, &error, question.begun, since, now);
+            }
             Err(error) => {
-                if let Some(subject) = self.lanes[lane].refused(question.subjects) {
-                    let failure = failure(&error, now.mono);
-                    let look = Look { begun: question.begun, seen: Observation::Failed(&failure) };
-                    self.observe(lane, subject, look, now);
+                let begun = question.begun;
+                match self.lanes[lane].refused(question.subjects, error.kind, begun.mono, now.mono) {
+                    Refusal::Split => {}
+                    Refusal::Culprit(subject) => {
+                        let failure = failure(&error, now.mono);
+                        self.observe(lane, subject, Look { begun, seen: Observation::Failed(&failure) }, now);
+                    }
+                    Refusal::Lane(since) => self.observe_lane_failure(lane, &error, begun, since, now),
                 }
             }
         }
@@ -131,59 +139,56 @@ impl Index {
         }
     }
 
-    fn observe_answer(&mut self, question: Question, answer: Answer, now: Now) {
-        let lane = question.lane;
+    fn observe_answer(&mut self, question: Question, answer: &Answer, now: Now) {
+        let Question { lane, subjects, batch, begun, .. } = question;
         self.lanes[lane].answered();
-        let alone = question.subjects.len() == 1;
+        let alone = subjects.len() == 1;
         let request_id = answer.request_id.as_deref();
-        let mut found: HashMap<&str, Vec<&Task>> = HashMap::new();
-        for task in &answer.tasks {
-            let key = match question.batch {
-                Batch::Tasks(_) => Some(task.id.as_str()),
-                Batch::Resources(_) => task.resource_id.as_deref(),
-            };
-            found.entry(key.unwrap_or_default()).or_default().push(task);
-        }
-        for subject in question.subjects {
+        let tasks = by_subject(&batch, &answer.tasks);
+        for subject in subjects {
             let id = match self.lanes[lane].id_of(subject) {
                 SubjectId::Task(id) => id.as_str(),
                 SubjectId::Resource(id) => id.as_str(),
             };
-            let tasks = found.get(id).map_or(&[][..], Vec::as_slice);
-            let mut soonest: Option<Next> = None;
-            for key in self.lanes[lane].followers_of(subject).to_vec() {
-                let seen = match self.pick(key, tasks) {
-                    Some(task) => Observation::Found { task, request_id },
-                    None if answer.complete => Observation::Missing { alone, request_id },
-                    None => Observation::Nothing,
-                };
-                let next = self.look_at(key, Look { begun: question.begun, seen }, now);
-                soonest = [soonest, next].into_iter().flatten().min();
-            }
-            self.lanes[lane].settle(subject, soonest.unwrap_or(Next::Never), question.begun.mono, now.mono);
+            let tasks = tasks.get(id).map_or(&[][..], Vec::as_slice);
+            self.observe_each(lane, subject, begun, now, |index, key| match index.pick(key, tasks) {
+                Some(task) => Observation::Found { task, request_id },
+                None if answer.complete => Observation::Missing { alone, request_id },
+                None => Observation::Nothing,
+            });
         }
     }
 
-    fn observe_lane_failure(&mut self, question: Question, error: &Error, now: Now) {
-        let lane = question.lane;
-        let since = self.lanes[lane].failed(question.subjects, error.kind, question.begun.mono, now.mono);
+    fn observe_lane_failure(&mut self, lane: usize, error: &Error, begun: Now, since: Duration, now: Now) {
         if error.kind == ErrorKind::CredentialsInvalid {
             self.credentials_refused(lane, now.mono);
         }
         let failure = failure(error, since);
-        let look = Look { begun: question.begun, seen: Observation::Failed(&failure) };
         for key in self.lanes[lane].followers() {
-            self.look_at(key, look, now);
+            self.look_at(key, Look { begun, seen: Observation::Failed(&failure) }, now);
         }
     }
 
-    fn observe(&mut self, lane: usize, subject: usize, look: Look<'_>, now: Now) {
+    fn observe(&mut self, lane: usize, subject: u32, look: Look<'_>, now: Now) {
+        self.observe_each(lane, subject, look.begun, now, |_, _| look.seen);
+    }
+
+    /// Judges all who follow an id after a look, and places the id where its next look is due.
+    fn observe_each<'a>(
+        &mut self,
+        lane: usize,
+        subject: u32,
+        begun: Now,
+        now: Now,
+        seen: impl Fn(&Self, EntryKey) -> Observation<'a>,
+    ) {
         let mut soonest: Option<Next> = None;
         for key in self.lanes[lane].followers_of(subject).to_vec() {
-            let next = self.look_at(key, look, now);
+            let seen = seen(self, key);
+            let next = self.look_at(key, Look { begun, seen }, now);
             soonest = [soonest, next].into_iter().flatten().min();
         }
-        self.lanes[lane].settle(subject, soonest.unwrap_or(Next::Never), look.begun.mono, now.mono);
+        self.lanes[lane].settle(subject, soonest.unwrap_or(Next::Never), begun.mono, now.mono);
     }
 
     /// Judges one entry after a look, and moves it where its next look is due.
@@ -219,6 +224,19 @@ impl Index {
         let of_type = tasks.iter().copied().filter(|task| task.type_.as_ref() == Some(type_));
         of_type.max_by(|a, b| newer(a, b))
     }
+}
+
+/// The tasks of an answer by the id that was asked for.
+fn by_subject<'a>(batch: &Batch, tasks: &'a [Task]) -> HashMap<&'a str, Vec<&'a Task>> {
+    let mut by_id: HashMap<&str, Vec<&Task>> = HashMap::with_capacity(tasks.len());
+    for task in tasks {
+        let id = match batch {
+            Batch::Tasks(_) => Some(task.id.as_str()),
+            Batch::Resources(_) => task.resource_id.as_deref(),
+        };
+        by_id.entry(id.unwrap_or_default()).or_default().push(task);
+    }
+    by_id
 }
 
 fn newer(a: &Task, b: &Task) -> Ordering {

@@ -10,7 +10,7 @@ use super::{Index, Settings};
 use crate::clock::Now;
 use crate::credentials::{Credentials, CredentialsError};
 use crate::ecs::{ResourceId, TaskId};
-use crate::reconcile::{Failure, FailureKind, Look, Observation};
+use crate::observation::{Failure, FailureKind, Look, Observation};
 use crate::schedule::backoff;
 use crate::spec::Target;
 

@@ -90,7 +90,7 @@ async fn a_clean_stop_exits_with_zero() {
     let world = World::new().await;
     let mut operator = world.process(PROGRAM, &["--poll-interval=1s"], &[]).await;
     let pid = operator.child.id().expect("it runs").to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().unwrap().success());
     let ended = tokio::time::timeout(Duration::from_secs(20), operator.child.wait()).await;
     assert_eq!(ended.expect("it stops in time").unwrap().code(), Some(0));
 }

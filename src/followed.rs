@@ -1,0 +1,66 @@
+//! All that is known of one ImageTask, and all that a decision about it rests on.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use crate::ecs::Region;
+use crate::spec::{InvalidSpec, Spec};
+use crate::status::Status;
+
+/// How long past a deadline an answer is waited for before the timeout falls without one (contract §1).
+pub const LAST_ANSWER_GRACE: SignedDuration = SignedDuration::from_secs(60);
+
+/// All that is known of one ImageTask, and all that a decision about it rests on.
+#[derive(Clone, Debug)]
+pub struct Followed {
+    /// What the user asks for.
+    pub spec: Result<Spec, InvalidSpec>,
+    /// Whether it may be asked with the credentials it would be asked with.
+    pub permitted: bool,
+    /// Where it is looked for.
+    pub region: Option<Region>,
+    /// Generation of the spec.
+    pub generation: i64,
+    /// When the ImageTask was created.
+    pub created: Timestamp,
+    /// Since when it is followed in its present form: arrival, spec change, resumption. Graces count from here.
+    pub fresh: Duration,
+    /// The reconcile-requested annotation, and when it arrived.
+    pub request: Option<(Box<str>, Duration)>,
+    /// Trouble of this task alone that an answer has not healed yet.
+    pub trouble: Option<Trouble>,
+    /// What the ImageTask says now.
+    pub status: Status,
+}
+
+/// Trouble that concerns one task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Its kind.
+    pub kind: TroubleKind,
+    /// Since when it lasts.
+    pub since: Duration,
+}
+
+/// The kinds of trouble of one task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TroubleKind {
+    /// The task is absent from complete answers.
+    Missing,
+    /// The question about the task is refused.
+    Rejected,
+}
+
+impl Followed {
+    /// The moment at which the task counts as failed; `None` where no timeout is set, or none that a clock can show.
+    pub fn deadline(&self, spec: &Spec) -> Option<Timestamp> {
+        let timeout = SignedDuration::try_from(spec.timeout?).ok()?;
+        self.created.checked_add(timeout).ok()
+    }
+
+    /// When the timeout falls even without an answer.
+    pub fn final_deadline(&self, spec: &Spec) -> Option<Timestamp> {
+        self.deadline(spec)?.checked_add(LAST_ANSWER_GRACE).ok()
+    }
+}

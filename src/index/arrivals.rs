@@ -1,0 +1,151 @@
+//! What the watch tells: objects that are there, have changed, or are gone.
+
+use super::entry::{Entry, EntryKey, Seat, Sighting, WatchId};
+use super::writes::Pending;
+use super::{Index, is_done, key_of};
+use crate::api::ImageTaskView;
+use crate::clock::Now;
+use crate::ecs::Region;
+use crate::followed::Followed;
+use crate::spec::Spec;
+use crate::status::Status;
+
+impl Index {
+    /// A list begins: what it does not show is gone.
+    pub fn list_begins(&mut self, watch: WatchId) {
+        *self.lists.entry(watch).or_default() += 1;
+    }
+
+    /// A list is done.
+    pub fn list_ends(&mut self, watch: WatchId) {
+        let list = self.lists.get(&watch).copied().unwrap_or_default();
+        let unseen = self.entries.iter().filter(|(_, entry)| entry.watch == watch && entry.list != list);
+        let unseen: Vec<_> = unseen.map(|(slot, entry)| key_of(slot, entry)).collect();
+        for key in unseen {
+            self.remove(key);
+        }
+    }
+
+    /// An object is there, or has changed. Returns whether it could be read at all.
+    pub fn arrives(&mut self, view: ImageTaskView, watch: WatchId, now: Now) -> bool {
+        let Some(mut seen) = Sighting::of(view) else { return false };
+        let list = self.lists.get(&watch).copied().unwrap_or_default();
+        if let Some(key) = self.find(&seen.object) {
+            let entry = &mut self.entries[key.slot as usize];
+            if entry.uid == seen.uid {
+                (entry.watch, entry.list) = (watch, list);
+                // What is older than our last write was decided upon already.
+                if seen.version >= entry.version {
+                    self.changes(key, seen, now);
+                }
+                return true;
+            }
+            // Deleted and recreated under the same name: another task, and nothing of the old one is kept.
+            self.remove(key);
+        }
+        let followed = self.followed(&seen, now);
+        if is_done(&followed, now, &self.settings.rules) {
+            return true;
+        }
+        seen.object.namespace = self.intern(&seen.object.namespace);
+        let key = self.insert(seen, followed, watch, list);
+        self.review(key, now);
+        true
+    }
+
+    /// An object is gone.
+    pub fn leaves(&mut self, view: ImageTaskView) {
+        let Some(gone) = Sighting::of(view) else { return };
+        if let Some(key) = self.find(&gone.object).filter(|key| self.entries[key.slot as usize].uid == gone.uid) {
+            self.remove(key);
+        }
+    }
+
+    fn changes(&mut self, key: EntryKey, seen: Sighting, now: Now) {
+        let entry = &mut self.entries[key.slot as usize];
+        entry.version = seen.version;
+        entry.watched = seen.version;
+        let spec_changed = entry.followed.generation != seen.generation;
+        let asked = |followed: &Followed| followed.request.as_ref().map(|(value, _)| value.clone());
+        let newly_asked = seen.request.is_some() && seen.request != asked(&entry.followed);
+        if spec_changed {
+            entry.followed.spec = Spec::parse(&seen.spec);
+            entry.followed.generation = seen.generation;
+            entry.followed.fresh = now.mono;
+            entry.followed.trouble = None;
+        }
+        if newly_asked {
+            entry.followed.request = seen.request.map(|value| (value, now.mono));
+        }
+        // What is decided but not stored yet stays decided: a fact that was learnt is not unlearnt.
+        if entry.pending.is_settled() {
+            entry.followed.status = Status::parse(&seen.status);
+        }
+        if spec_changed {
+            self.settle_rights(key);
+            self.vacate(key);
+        }
+        self.review(key, now);
+        if newly_asked || spec_changed {
+            self.poke(key, now);
+        }
+    }
+
+    fn followed(&self, seen: &Sighting, now: Now) -> Followed {
+        let status = Status::parse(&seen.status);
+        let spec = Spec::parse(&seen.spec);
+        Followed {
+            permitted: self.permits(&spec, &seen.object.namespace),
+            region: self.region(&spec, &status),
+            spec,
+            generation: seen.generation,
+            created: seen.created,
+            fresh: now.mono,
+            request: seen.request.clone().map(|value| (value, now.mono)),
+            trouble: None,
+            status,
+        }
+    }
+
+    fn settle_rights(&mut self, key: EntryKey) {
+        let entry = &self.entries[key.slot as usize];
+        let permitted = self.permits(&entry.followed.spec, &entry.object.namespace);
+        let region = self.region(&entry.followed.spec, &entry.followed.status);
+        let followed = &mut self.entries[key.slot as usize].followed;
+        (followed.permitted, followed.region) = (permitted, region);
+    }
+
+    /// One that names a Secret is never asked with other credentials; own ones are lent by namespace.
+    fn permits<E>(&self, spec: &Result<Spec, E>, namespace: &str) -> bool {
+        let own = self.settings.own_credentials.is_some() && self.settings.lent_to.contains(namespace);
+        spec.as_ref().is_ok_and(|spec| spec.credentials.is_some()) || own
+    }
+
+    /// The region named in the spec, else the one fixed at the first look, else the default.
+    fn region<E>(&self, spec: &Result<Spec, E>, status: &Status) -> Option<Region> {
+        let named = spec.as_ref().ok().and_then(|spec| spec.region.clone());
+        named.or_else(|| status.region.clone()).or_else(|| self.settings.default_region.clone())
+    }
+
+    fn insert(&mut self, seen: Sighting, followed: Followed, watch: WatchId, list: u64) -> EntryKey {
+        self.serial = self.serial.wrapping_add(1);
+        let serial = self.serial;
+        let object = seen.object.clone();
+        let unseen = followed.status == Status::UNSEEN;
+        let slot = self.entries.insert(Entry {
+            serial,
+            object: seen.object,
+            uid: seen.uid,
+            version: seen.version,
+            watched: seen.version,
+            watch,
+            list,
+            followed,
+            seat: Seat::None,
+            pending: Pending::of_unseen(unseen),
+        });
+        let slot = u32::try_from(slot).expect("memory ends before 4 billion entries");
+        self.by_name.insert(object, slot);
+        EntryKey { slot, serial }
+    }
+}

@@ -1,0 +1,374 @@
+//! The status table, row by row, and what holds for every sequence of looks.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::api::Phase;
+use crate::ecs::{Region, TaskId};
+use crate::spec::InvalidSpec;
+
+const RULES: Rules = Rules { not_found_grace: Duration::from_secs(120), stuck_after: Duration::from_secs(300) };
+
+/// When the ImageTask of these tests was created, in seconds since 1970.
+const CREATED: i64 = 1_700_000_000;
+
+/// `seconds` after the ImageTask was created, which is when the operator started.
+fn at(seconds: u64) -> Now {
+    let wall = Timestamp::from_second(CREATED + i64::try_from(seconds).unwrap()).unwrap();
+    Now { mono: Duration::from_secs(seconds), wall }
+}
+
+fn spec() -> Spec {
+    Spec {
+        target: Target::Task(TaskId::parse("t-1").unwrap()),
+        region: None,
+        credentials: None,
+        suspend: false,
+        timeout: None,
+    }
+}
+
+fn new_task() -> Followed {
+    Followed {
+        spec: Ok(spec()),
+        permitted: true,
+        region: Region::parse("cn-beijing").ok(),
+        generation: 1,
+        created: at(0).wall,
+        fresh: Duration::ZERO,
+        request: None,
+        trouble: None,
+        status: Status::UNSEEN,
+    }
+}
+
+fn cloud(status: &str, process: u8) -> Task {
+    Task {
+        id: TaskId::parse("t-1").unwrap(),
+        type_: Some("ExportImage".into()),
+        status: Some(status.into()).filter(|word: &Box<str>| !word.is_empty()),
+        process: Some(process),
+        resource_id: Some("image-1".into()),
+        created_at: None,
+        updated_at: None,
+        ended_at: None,
+    }
+}
+
+fn failure(kind: FailureKind, since: u64) -> Failure {
+    Failure { kind, since: Duration::from_secs(since), text: "trouble".into(), code: None, request_id: None }
+}
+
+impl Followed {
+    /// The task after a look that began and ended at `seconds`.
+    fn after(&self, seen: Observation<'_>, seconds: u64) -> Self {
+        let outcome = reconcile(self, &Look { begun: at(seconds), seen }, at(seconds), &RULES);
+        Self {
+            trouble: outcome.trouble,
+            status: outcome.status.unwrap_or_else(|| self.status.clone()),
+            ..self.clone()
+        }
+    }
+
+    fn seen(&self, status: &str, seconds: u64) -> Self {
+        self.after(Observation::Found { task: &cloud(status, 40), request_id: Some("r") }, seconds)
+    }
+
+    fn missing(&self, seconds: u64) -> Self {
+        self.after(Observation::Missing { alone: true, request_id: Some("r") }, seconds)
+    }
+
+    fn failing(&self, kind: FailureKind, since: u64, seconds: u64) -> Self {
+        self.after(Observation::Failed(&failure(kind, since)), seconds)
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Spec), seconds: u64) -> Self {
+        let mut changed = self.clone();
+        change(changed.spec.as_mut().unwrap());
+        changed.generation += 1;
+        changed.fresh = Duration::from_secs(seconds);
+        changed.trouble = None;
+        changed.after(Observation::Nothing, seconds)
+    }
+
+    /// Phase and conditions, as in the table.
+    fn row(&self) -> String {
+        let status = self.status.render();
+        let phase = status.phase.map_or("–", Phase::as_str);
+        let conditions = status.conditions.iter().map(|it| format!("{}={}/{}", it.type_, it.status, it.reason));
+        [phase.to_owned()].into_iter().chain(conditions).collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn progressing(phase: &str, reason: &str) -> String {
+    format!("{phase} Ready=False/{reason} Reconciling=True/{reason} Finished=False/{reason}")
+}
+
+fn stuck(reason: &str) -> String {
+    format!("Error Ready=False/{reason} Stalled=True/{reason} Finished=False/{reason}")
+}
+
+fn failed(reason: &str) -> String {
+    format!("Failed Ready=False/{reason} Stalled=True/{reason} Finished=True/{reason}")
+}
+
+#[test]
+fn every_row_of_the_table_is_told() {
+    let new = new_task();
+    let running = new.seen("Running", 1);
+    assert_eq!(new.row(), "–");
+    assert_eq!(new.seen("Pending", 1).row(), progressing("Pending", "TaskPending"));
+    assert_eq!(running.row(), progressing("Running", "TaskRunning"));
+    for word in ["UnknownStatus", "", "Paused"] {
+        assert_eq!(new.seen(word, 1).row(), progressing("Running", "TaskStatusUnknown"));
+    }
+    let succeeded = "Succeeded Ready=True/TaskSucceeded Finished=True/TaskSucceeded";
+    assert_eq!(new.seen("Succeeded", 1).row(), succeeded);
+    assert_eq!(new.seen("Failed", 1).row(), failed("TaskFailed"));
+
+    assert_eq!(new.missing(1).row(), progressing("Pending", "TaskNotFound"));
+    assert_eq!(new.missing(1).missing(120).row(), progressing("Pending", "TaskNotFound"));
+    assert_eq!(new.missing(1).missing(121).row(), stuck("TaskNotFound"));
+    assert_eq!(running.missing(2).row(), progressing("Running", "TaskLost"));
+    assert_eq!(running.missing(2).missing(301).row(), progressing("Running", "TaskLost"));
+    assert_eq!(running.missing(2).missing(302).row(), stuck("TaskLost"));
+
+    for (kind, reason) in [
+        (FailureKind::CredentialsNotFound, "CredentialsNotFound"),
+        (FailureKind::CredentialsForbidden, "CredentialsForbidden"),
+        (FailureKind::CredentialsInvalid, "CredentialsInvalid"),
+        (FailureKind::AccessDenied, "AccessDenied"),
+        (FailureKind::Rejected, "RequestRejected"),
+    ] {
+        let troubled = new.failing(kind, 1, 1);
+        assert_eq!(troubled.row(), progressing("Pending", reason));
+        assert_eq!(running.failing(kind, 2, 2).row(), progressing("Running", reason));
+        assert_eq!(troubled.failing(kind, 1, 300).row(), progressing("Pending", reason));
+        assert_eq!(troubled.failing(kind, 1, 301).row(), stuck(reason));
+    }
+    for (kind, reason) in [(FailureKind::Throttled, "Throttled"), (FailureKind::Unavailable, "CloudUnavailable")] {
+        assert_eq!(running.failing(kind, 2, 61).row(), running.row());
+        assert_eq!(running.failing(kind, 2, 62).row(), progressing("Running", reason));
+        assert_eq!(new.failing(kind, 2, 9_000).row(), progressing("Pending", reason));
+    }
+
+    let suspended = "Running Ready=Unknown/Suspended Finished=False/Suspended";
+    assert_eq!(running.with(|spec| spec.suspend = true, 2).row(), suspended);
+    assert_eq!(new.seen("Succeeded", 1).with(|spec| spec.suspend = true, 2).row(), succeeded);
+    let due = running.with(|spec| spec.timeout = Some(Duration::from_secs(100)), 2);
+    assert_eq!(due.seen("Running", 99).row(), progressing("Running", "TaskRunning"));
+    assert_eq!(due.seen("Running", 100).row(), failed("DeadlineExceeded"));
+
+    let denied = Followed { permitted: false, ..new_task() };
+    assert_eq!(denied.after(Observation::Nothing, 1).row(), stuck("PolicyDenied"));
+    let nowhere = Followed { region: None, ..new_task() };
+    assert_eq!(nowhere.after(Observation::Nothing, 1).row(), stuck("RegionUnknown"));
+    let invalid = Spec::parse(&crate::api::Lenient::Absent).unwrap_err();
+    let invalid = Followed { spec: Err::<Spec, InvalidSpec>(invalid), ..new_task() };
+    assert_eq!(invalid.after(Observation::Nothing, 1).row(), stuck("InvalidSpec"));
+}
+
+#[test]
+fn a_lost_task_is_asked_alone_before_it_counts_as_lost() {
+    let running = new_task().seen("Running", 1).missing(2);
+    let look = |alone| Look { begun: at(400), seen: Observation::Missing { alone, request_id: None } };
+    let in_company = reconcile(&running, &look(false), at(400), &RULES);
+    assert_eq!((in_company.status, in_company.next), (None, Next::Alone));
+    let alone = reconcile(&running, &look(true), at(400), &RULES);
+    assert_eq!((alone.status.unwrap().phase(), alone.next), (Some(Phase::Error), Next::Slowly));
+}
+
+#[test]
+fn what_is_stalled_outlives_an_outage_a_restart_and_a_shorter_trouble() {
+    let stalled = new_task().missing(1).missing(121);
+    let restarted = Followed { trouble: None, fresh: Duration::from_secs(130), ..stalled.clone() };
+    for task in [&stalled, &restarted] {
+        assert_eq!(task.missing(131).status, stalled.status);
+        assert_eq!(task.failing(FailureKind::Unavailable, 130, 999).status, stalled.status);
+        assert_eq!(task.failing(FailureKind::CredentialsNotFound, 130, 131).status, stalled.status);
+    }
+    assert_eq!(stalled.failing(FailureKind::CredentialsNotFound, 130, 430).row(), stuck("CredentialsNotFound"));
+    assert_eq!(stalled.seen("Running", 131).row(), progressing("Running", "TaskRunning"));
+    let suspended = stalled.with(|spec| spec.suspend = true, 131);
+    assert_eq!(suspended.row(), "Pending Ready=Unknown/Suspended Finished=False/Suspended");
+}
+
+#[test]
+fn a_complete_answer_heals_credentials_even_without_the_task() {
+    let stalled = new_task().failing(FailureKind::CredentialsNotFound, 1, 1).failing(
+        FailureKind::CredentialsNotFound,
+        1,
+        301,
+    );
+    assert_eq!(stalled.missing(302).row(), progressing("Pending", "TaskNotFound"));
+}
+
+#[test]
+fn a_deadline_needs_an_answer_asked_after_it_and_an_end_in_it_wins() {
+    let task = new_task().seen("Running", 1).with(|spec| spec.timeout = Some(Duration::from_secs(100)), 2);
+    let asked_before = |status| {
+        let cloud = cloud(status, 40);
+        let seen = Observation::Found { task: &cloud, request_id: None };
+        reconcile(&task, &Look { begun: at(99), seen }, at(101), &RULES).status
+    };
+    assert_eq!(asked_before("Running").and_then(|status| status.phase()), Some(Phase::Running));
+    assert_eq!(task.seen("Succeeded", 101).status.phase(), Some(Phase::Succeeded));
+    assert_eq!(task.missing(101).row(), failed("DeadlineExceeded"));
+    assert_eq!(task.failing(FailureKind::Unavailable, 50, 159).row(), progressing("Running", "CloudUnavailable"));
+    let unreached = task.failing(FailureKind::Unavailable, 50, 160);
+    assert_eq!(unreached.row(), failed("DeadlineExceeded"));
+    assert!(unreached.status.standing.unwrap().message.contains("the cloud was not reached"));
+    assert_eq!(task.after(Observation::Nothing, 160).row(), failed("DeadlineExceeded"));
+    let suspended = task.with(|spec| spec.suspend = true, 3);
+    assert_eq!(suspended.after(Observation::Nothing, 999).status, suspended.status);
+}
+
+#[test]
+fn the_message_keeps_the_request_id_of_the_look_that_brought_the_reason() {
+    let look = |task: &Followed, request, seconds| {
+        task.after(Observation::Found { task: &cloud("Running", 40), request_id: Some(request) }, seconds)
+    };
+    let first = look(&new_task(), "first", 1);
+    assert_eq!(&*first.status.standing.clone().unwrap().message, "the task is running [request first]");
+    assert_eq!(look(&first, "second", 2).status, first.status);
+    let progressed = first.after(Observation::Found { task: &cloud("Running", 41), request_id: Some("third") }, 3);
+    assert_eq!(progressed.status.standing, first.status.standing);
+}
+
+#[test]
+fn a_request_is_echoed_by_a_look_that_began_after_it() {
+    let asking = |task: Followed| Followed { request: Some(("now".into(), Duration::from_secs(5))), ..task };
+    let running = asking(new_task().seen("Running", 1));
+    assert_eq!(running.after(Observation::Nothing, 9).status.handled, None);
+    let cloud = cloud("Running", 40);
+    let early = Look { begun: at(4), seen: Observation::Found { task: &cloud, request_id: None } };
+    assert_eq!(reconcile(&running, &early, at(6), &RULES).status, None);
+    assert_eq!(running.seen("Running", 5).status.handled.as_deref(), Some("now"));
+    let suspended = running.with(|spec| spec.suspend = true, 6);
+    assert_eq!(suspended.status.handled, None);
+    let finished = asking(new_task().seen("Succeeded", 1));
+    assert_eq!(finished.after(Observation::Nothing, 9).status.handled.as_deref(), Some("now"));
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Found(&'static str, u8),
+    Missing(bool),
+    Failed(FailureKind),
+    Nothing,
+    Suspend(bool),
+    Timeout(u64),
+    Restart,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let kind = prop::sample::select(vec![
+        FailureKind::CredentialsNotFound,
+        FailureKind::CredentialsForbidden,
+        FailureKind::CredentialsInvalid,
+        FailureKind::AccessDenied,
+        FailureKind::Rejected,
+        FailureKind::Throttled,
+        FailureKind::Unavailable,
+    ]);
+    let word = prop::sample::select(vec!["Pending", "Running", "UnknownStatus", "", "Succeeded", "Failed"]);
+    prop_oneof![
+        4 => (word, 0..=100_u8).prop_map(|(word, process)| Event::Found(word, process)),
+        3 => any::<bool>().prop_map(Event::Missing),
+        4 => kind.prop_map(Event::Failed),
+        1 => Just(Event::Nothing),
+        1 => any::<bool>().prop_map(Event::Suspend),
+        1 => (1..2_000_u64).prop_map(Event::Timeout),
+        1 => Just(Event::Restart),
+    ]
+}
+
+/// One step: what happens, and what the same look says when it is judged a second time.
+fn step(task: &Followed, event: &Event, since: u64, seconds: u64) -> (Followed, Followed) {
+    let twice = |seen: Observation<'_>| {
+        let once = task.after(seen, seconds);
+        let again = once.after(seen, seconds);
+        (once, again)
+    };
+    match *event {
+        Event::Found(word, process) => twice(Observation::Found { task: &cloud(word, process), request_id: Some("r") }),
+        Event::Missing(alone) => twice(Observation::Missing { alone, request_id: Some("r") }),
+        Event::Failed(kind) => twice(Observation::Failed(&failure(kind, since))),
+        Event::Nothing => twice(Observation::Nothing),
+        Event::Suspend(suspend) => {
+            let changed = task.with(|spec| spec.suspend = suspend, seconds);
+            (changed.clone(), changed.after(Observation::Nothing, seconds))
+        }
+        Event::Timeout(timeout) => {
+            let changed = task.with(|spec| spec.timeout = Some(Duration::from_secs(timeout)), seconds);
+            (changed.clone(), changed.after(Observation::Nothing, seconds))
+        }
+        Event::Restart => {
+            let restarted = Followed { trouble: None, fresh: Duration::from_secs(seconds), ..task.clone() };
+            (restarted.clone(), restarted)
+        }
+    }
+}
+
+fn keeps_the_conditions_contract(status: &Status) -> Result<(), TestCaseError> {
+    let told = status.render();
+    let types: BTreeSet<&str> = told.conditions.iter().map(|it| it.type_.as_str()).collect();
+    prop_assert_eq!(types.len(), told.conditions.len());
+    prop_assert!(!(types.contains("Reconciling") && types.contains("Stalled")));
+    let finished = told.conditions.iter().any(|it| it.type_ == "Finished" && it.status == "True");
+    prop_assert_eq!(finished, told.phase.is_some_and(Phase::is_end));
+    prop_assert_eq!(finished, told.completion_time.is_some());
+    for condition in &told.conditions {
+        prop_assert_eq!(condition.observed_generation, told.observed_generation);
+        prop_assert!(!condition.reason.is_empty() && !condition.message.is_empty());
+    }
+    let stored = serde_json::from_value(serde_json::to_value(&told).unwrap()).unwrap();
+    prop_assert_eq!(&Status::parse(&crate::api::Lenient::Valid(stored)), status);
+    Ok(())
+}
+
+fn only_flips_move_transition_times(before: &Status, after: &Status) -> Result<(), TestCaseError> {
+    for was in &before.render().conditions {
+        for is in after.render().conditions.iter().filter(|is| is.type_ == was.type_ && is.status == was.status) {
+            prop_assert_eq!(&is.last_transition_time, &was.last_transition_time);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_table_is_kept(
+        events in prop::collection::vec((event(), 0..200_u64), 1..40),
+    ) {
+        let mut task = new_task();
+        let mut seconds = 0;
+        for (event, pause) in events {
+            let since = seconds;
+            seconds += pause;
+            let (next, again) = step(&task, &event, since, seconds);
+            prop_assert_eq!(&next.status, &again.status, "deciding twice changes nothing");
+            keeps_the_conditions_contract(&next.status)?;
+            only_flips_move_transition_times(&task.status, &next.status)?;
+            if task.status.is_finished() {
+                prop_assert_eq!(task.status.phase(), next.status.phase(), "an end is final");
+                prop_assert_eq!(task.status.completion, next.status.completion);
+            }
+            let was_stuck = task.status.phase() == Some(Phase::Error);
+            let left = next.status.phase() != Some(Phase::Error);
+            if was_stuck && left {
+                let heals = matches!(event, Event::Found(..) | Event::Missing(_) | Event::Suspend(_) | Event::Timeout(_));
+                let timed_out = next.status.standing.as_ref().is_some_and(|it| it.reason == Reason::DeadlineExceeded);
+                prop_assert!(heals || timed_out, "{:?} must not heal", event);
+            }
+            let ended = next.status.is_finished() && !task.status.is_finished();
+            let told = matches!(event, Event::Found("Succeeded" | "Failed", _));
+            let timed_out = next.status.standing.as_ref().is_some_and(|it| it.reason == Reason::DeadlineExceeded);
+            prop_assert!(!ended || told || timed_out, "{:?} must not end a task", event);
+            task = next;
+        }
+    }
+}
