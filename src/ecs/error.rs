@@ -144,6 +144,12 @@ pub(super) enum Cause {
 }
 
 impl Error {
+    /// An error of which nothing but its kind matters, for tests in virtual time.
+    #[cfg(test)]
+    pub(crate) fn of_kind(kind: ErrorKind) -> Self {
+        Self { kind, code: None, http_status: None, request_id: None, calls: 1, source: None }
+    }
+
     /// Nothing arrived at all.
     pub(super) fn transport(source: reqwest::Error) -> Self {
         Self {

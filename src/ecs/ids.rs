@@ -100,7 +100,7 @@ impl Batch {
     }
 
     /// The numbered parameters of the call, counted from 1.
-    pub(super) fn parameters(&self) -> Vec<(String, &str)> {
+    pub(crate) fn parameters(&self) -> Vec<(String, &str)> {
         match self {
             Self::Tasks(ids) => numbered("TaskIds", ids.0.iter().map(TaskId::as_str)),
             Self::Resources(ids) => numbered("ResourceIds", ids.0.iter().map(ResourceId::as_str)),

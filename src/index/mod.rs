@@ -249,3 +249,6 @@ fn is_done(followed: &Followed, now: Now, rules: &Rules) -> bool {
 fn key_of(slot: usize, entry: &Entry) -> EntryKey {
     EntryKey { slot: u32::try_from(slot).expect("memory ends before 4 billion entries"), serial: entry.serial }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,472 @@
+//! The index in virtual time: a cloud that answers from a table, an API server that stores what is written.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::ecs::{Answer, Error, ErrorKind, Task, TaskId};
+
+const WATCH: WatchId = WatchId(0);
+
+/// A step of virtual time; every moment of the tests is a multiple.
+const STEP: Duration = Duration::from_millis(10);
+
+/// What the cloud says to a question about these ids.
+type Cloud = Box<dyn Fn(&Call) -> Result<(), ErrorKind>>;
+
+/// A question as the cloud got it.
+#[derive(Clone, Debug)]
+struct Call {
+    at: Duration,
+    ids: Vec<String>,
+    region: String,
+}
+
+/// A small world in virtual time.
+struct World {
+    index: Index,
+    now: Duration,
+    latency: Duration,
+    /// Status word by task id; ids that are not here are not found.
+    tasks: BTreeMap<String, &'static str>,
+    cloud: Cloud,
+    calls: Vec<Call>,
+    flying: VecDeque<(Duration, Question)>,
+    objects: BTreeMap<String, Value>,
+    version: u64,
+    writes: Vec<(Duration, String)>,
+}
+
+fn settings() -> Settings {
+    Settings {
+        rules: Rules { not_found_grace: Duration::from_secs(120), stuck_after: Duration::from_secs(300) },
+        poll_interval: Duration::from_secs(10),
+        account_qps: 4.0,
+        total_qps: 100.0,
+        progress_interval: Duration::from_secs(30),
+        default_region: Region::parse("cn-beijing").ok(),
+        own_credentials: Some(Arc::new(credentials("own"))),
+        lent_to: Namespaces::All,
+    }
+}
+
+fn credentials(key: &str) -> Credentials {
+    Credentials::from_pairs(|name| (name != crate::credentials::SESSION_TOKEN).then(|| key.into())).unwrap()
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(settings())
+    }
+
+    fn with(settings: Settings) -> Self {
+        Self {
+            index: Index::new(settings),
+            now: Duration::ZERO,
+            latency: Duration::from_millis(100),
+            tasks: BTreeMap::new(),
+            cloud: Box::new(|_| Ok(())),
+            calls: Vec::new(),
+            flying: VecDeque::new(),
+            objects: BTreeMap::new(),
+            version: 0,
+            writes: Vec::new(),
+        }
+    }
+
+    fn moment(&self) -> Now {
+        let start = Timestamp::from_second(1_700_000_000).unwrap();
+        Now { mono: self.now, wall: start + self.now }
+    }
+
+    /// Creates an ImageTask named after its task, and the task.
+    fn create(&mut self, id: &str) {
+        self.tasks.insert(id.to_owned(), "Running");
+        self.store(id, json!({"taskId": id}), Value::Null);
+    }
+
+    fn store(&mut self, name: &str, spec: Value, status: Value) {
+        self.version += 1;
+        let created = self.objects.get(name).map(|object| object["metadata"]["creationTimestamp"].clone());
+        let generation = self.objects.get(name).map_or(1, |object| {
+            object["metadata"]["generation"].as_i64().unwrap() + i64::from(object["spec"] != spec)
+        });
+        let object = json!({
+            "metadata": {
+                "name": name, "namespace": "team", "uid": format!("uid-{name}"),
+                "resourceVersion": self.version.to_string(), "generation": generation,
+                "creationTimestamp": created.unwrap_or_else(|| json!(self.moment().wall.to_string())),
+            },
+            "spec": spec, "status": status,
+        });
+        self.objects.insert(name.to_owned(), object);
+        self.show(name);
+    }
+
+    /// Lets the watch show an object as it is.
+    fn show(&mut self, name: &str) {
+        let view = serde_json::from_value(self.objects[name].clone()).unwrap();
+        let now = self.moment();
+        assert!(self.index.arrives(view, WATCH, now), "{name} can be read");
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.turn();
+            self.now += STEP;
+        }
+    }
+
+    fn turn(&mut self) {
+        let now = self.moment();
+        while self.flying.front().is_some_and(|(due, _)| *due <= self.now) {
+            let (_, question) = self.flying.pop_front().unwrap();
+            let answer = self.answer(&question);
+            self.index.answered(question, answer, now);
+        }
+        let due = self.index.due(now);
+        for question in due.questions {
+            self.calls.push(call(&question, self.now));
+            self.flying.push_back((self.now + self.latency, question));
+        }
+        for write in self.index.due_writes(now).0 {
+            self.write(write);
+        }
+    }
+
+    fn answer(&self, question: &Question) -> Result<Answer, Error> {
+        let call = call(question, question.begun.mono);
+        (self.cloud)(&call).map_err(Error::of_kind)?;
+        let found = call.ids.iter().filter_map(|id| self.tasks.get(id).map(|status| task(id, status)));
+        Ok(Answer { tasks: found.collect(), request_id: Some("r".into()), complete: true, calls: 1 })
+    }
+
+    fn write(&mut self, write: Write) {
+        let name = write.object.name.to_string();
+        let now = self.moment();
+        let revision = write.revision();
+        let stored = self.objects[&name]["metadata"]["resourceVersion"] == write.version.to_string();
+        if !stored {
+            return self.index.written(write.entry, revision, Written::Conflict, now);
+        }
+        self.writes.push((self.now, name.clone()));
+        let spec = self.objects[&name]["spec"].clone();
+        self.version += 1;
+        let object = self.objects.get_mut(&name).unwrap();
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        object["status"] = serde_json::to_value(write.status).unwrap();
+        assert_eq!(object["spec"], spec);
+        let view = serde_json::from_value(object.clone()).unwrap();
+        self.index.written(write.entry, revision, Written::Stored(Box::new(view)), now);
+        self.show(&name);
+    }
+
+    fn phase(&self, name: &str) -> &str {
+        self.objects[name]["status"]["phase"].as_str().unwrap_or("–")
+    }
+
+    fn calls_between(&self, from: u64, to: u64) -> Vec<&Call> {
+        let window = Duration::from_secs(from)..Duration::from_secs(to);
+        self.calls.iter().filter(|call| window.contains(&call.at)).collect()
+    }
+
+    fn asked(&self, id: &str) -> usize {
+        self.calls.iter().filter(|call| call.ids.iter().any(|asked| asked == id)).count()
+    }
+}
+
+fn call(question: &Question, at: Duration) -> Call {
+    let ids = question.batch.parameters().into_iter().map(|(_, id)| id.to_owned()).collect();
+    Call { at, ids, region: question.region.as_str().to_owned() }
+}
+
+fn task(id: &str, status: &str) -> Task {
+    Task {
+        id: TaskId::parse(id).unwrap(),
+        type_: None,
+        status: Some(status.into()),
+        process: None,
+        resource_id: None,
+        created_at: None,
+        updated_at: None,
+        ended_at: None,
+    }
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn calls_keep_to_the_floor_and_every_task_gets_its_turn() {
+    for count in [1_usize, 99, 100, 101, 250, 1_000, 4_000] {
+        let mut world = World::new();
+        for n in 0..count {
+            world.create(&format!("t-{n}"));
+        }
+        world.run(secs(120));
+        let floor = count.div_ceil(100) * 6;
+        let calls = world.calls_between(60, 120);
+        assert!(calls.len() * 100 <= floor * 105, "{count} tasks: {} calls in a minute, the floor is {floor}", calls.len());
+        let asked: usize = calls.iter().map(|call| call.ids.len()).sum();
+        assert!(asked >= count * 5, "{count} tasks: {asked} ids asked in six beats");
+        let distinct: BTreeSet<_> = calls.iter().flat_map(|call| &call.ids).collect();
+        assert_eq!(distinct.len(), count);
+    }
+}
+
+#[test]
+fn tasks_that_come_one_by_one_end_up_in_full_batches() {
+    let mut world = World::new();
+    for n in 0..150 {
+        world.create(&format!("t-{n}"));
+        world.run(Duration::from_millis(730));
+    }
+    world.run(secs(60));
+    let calls = world.calls_between(130, 160);
+    assert!(calls.len() <= 7, "{} calls in three beats, the floor is 6", calls.len());
+}
+
+#[test]
+fn a_new_task_is_looked_at_within_a_quarter_of_a_second() {
+    let mut world = World::new();
+    for n in 0..3_000 {
+        world.create(&format!("t-{n}"));
+    }
+    world.run(secs(60));
+    for n in 0..20 {
+        let id = format!("t-new-{n}");
+        world.create(&id);
+        let created = world.now;
+        world.run(Duration::from_millis(1_370));
+        let first = world.calls.iter().find(|call| call.ids.contains(&id)).expect("it was asked");
+        assert!(first.at - created <= Duration::from_millis(250), "{id} was asked after {:?}", first.at - created);
+    }
+}
+
+#[test]
+fn first_look_and_first_write_are_one_each() {
+    let mut world = World::new();
+    for n in 0..1_000 {
+        world.create(&format!("t-{n}"));
+    }
+    world.run(secs(30));
+    assert_eq!(world.writes.len(), 1_000);
+}
+
+#[test]
+fn a_finished_task_leaves_the_index_and_is_not_asked_again() {
+    let mut world = World::new();
+    world.create("t-1");
+    world.create("t-2");
+    world.run(secs(15));
+    world.tasks.insert("t-1".into(), "Succeeded");
+    world.run(secs(15));
+    assert_eq!((world.phase("t-1"), world.index.entries.len()), ("Succeeded", 1));
+    let asked = world.asked("t-1");
+    world.run(secs(60));
+    assert_eq!(world.asked("t-1"), asked);
+
+    world.store("t-1", json!({"taskId": "t-1", "suspend": true}), world.objects["t-1"]["status"].clone());
+    world.run(secs(15));
+    assert_eq!(world.objects["t-1"]["status"]["observedGeneration"], 2);
+    assert_eq!((world.asked("t-1"), world.index.entries.len()), (asked, 1));
+}
+
+#[test]
+fn an_older_event_causes_no_write() {
+    let mut world = World::new();
+    world.create("t-1");
+    let created = world.objects["t-1"].clone();
+    world.run(secs(5));
+    let written = world.writes.len();
+    let view = serde_json::from_value(created).unwrap();
+    let now = world.moment();
+    world.index.arrives(view, WATCH, now);
+    world.run(secs(30));
+    assert_eq!(world.writes.len(), written);
+}
+
+#[test]
+fn what_a_list_does_not_show_is_gone() {
+    let mut world = World::new();
+    world.create("t-1");
+    world.create("t-2");
+    world.run(secs(5));
+    world.index.list_begins(WATCH);
+    world.show("t-2");
+    world.index.list_ends(WATCH);
+    world.calls.clear();
+    world.run(secs(30));
+    assert_eq!((world.asked("t-1"), world.asked("t-2")), (0, 3));
+    assert_eq!(world.index.entries.len(), 1);
+}
+
+#[test]
+fn a_poisonous_id_is_found_and_asked_alone_and_slowly() {
+    let mut world = World::new();
+    for n in 0..100 {
+        world.create(&format!("t-{n}"));
+    }
+    world.cloud = Box::new(|call| match call.ids.iter().any(|id| id == "t-42" || id == "t-43") {
+        true => Err(ErrorKind::Rejected),
+        false => Ok(()),
+    });
+    world.run(secs(10));
+    assert!((0..100).filter(|n| ![42, 43].contains(n)).all(|n| world.phase(&format!("t-{n}")) == "Running"));
+    world.run(secs(400));
+    assert_eq!((world.phase("t-42"), world.phase("t-43")), ("Error", "Error"));
+    let poisonous: Vec<_> = world.calls_between(60, 400).into_iter().filter(|call| call.ids.contains(&"t-42".into())).collect();
+    assert!(poisonous.len() <= 6 && poisonous.iter().all(|call| call.ids.len() == 1), "{poisonous:?}");
+}
+
+#[test]
+fn a_lane_that_is_refused_whatever_it_asks_is_probed_and_not_split_over_and_over() {
+    let mut world = World::new();
+    for n in 0..300 {
+        world.create(&format!("t-{n}"));
+    }
+    world.cloud = Box::new(|_| Err(ErrorKind::AccessDenied));
+    world.run(secs(300));
+    assert!(world.calls.len() <= 30, "{} calls in five minutes", world.calls.len());
+    assert!((0..300).all(|n| world.objects[&format!("t-{n}")]["status"]["conditions"][0]["reason"] == "AccessDenied"));
+    world.cloud = Box::new(|_| Ok(()));
+    world.run(secs(310));
+    assert!((0..300).all(|n| world.phase(&format!("t-{n}")) == "Running"));
+}
+
+#[test]
+fn a_failing_lane_is_probed_ever_more_rarely_and_comes_back_with_an_answer() {
+    let mut world = World::new();
+    for n in 0..500 {
+        world.create(&format!("t-{n}"));
+    }
+    world.run(secs(20));
+    world.cloud = Box::new(|_| Err(ErrorKind::Unavailable));
+    world.calls.clear();
+    world.run(secs(200));
+    let gaps: Vec<u64> = world.calls.windows(2).map(|pair| (pair[1].at - pair[0].at).as_secs()).filter(|gap| *gap > 5).collect();
+    assert_eq!(gaps, [10, 20, 40, 80]);
+    world.cloud = Box::new(|_| Ok(()));
+    world.run(secs(200));
+    let calls = world.calls_between(390, 420).len();
+    assert!((14..=16).contains(&calls), "{calls} calls in three beats after the outage");
+}
+
+#[test]
+fn a_throttled_lane_slows_down_and_recovers() {
+    let mut world = World::new();
+    for n in 0..2_000 {
+        world.create(&format!("t-{n}"));
+    }
+    world.run(secs(30));
+    let healthy = world.calls_between(10, 30).len();
+    world.cloud = Box::new(|call| match call.at < secs(32) {
+        true => Err(ErrorKind::Throttled { retry_after: Some(secs(15)) }),
+        false => Ok(()),
+    });
+    world.run(secs(17));
+    assert!(world.calls_between(33, 44).is_empty(), "Retry-After is honoured");
+    world.run(secs(90));
+    let recovered = world.calls_between(117, 137).len();
+    assert!(recovered * 10 >= healthy * 9, "{recovered} calls in two beats, {healthy} before");
+}
+
+#[test]
+fn trouble_of_one_lane_does_not_delay_another() {
+    let lag = |trouble: Option<ErrorKind>| {
+        let mut world = World::new();
+        for n in 0..200 {
+            let id = format!("t-{n}");
+            world.tasks.insert(id.clone(), "Running");
+            world.store(&id, json!({"taskId": id, "region": if n % 2 == 0 { "cn-beijing" } else { "cn-shanghai" }}), Value::Null);
+        }
+        world.cloud = Box::new(move |call| match (call.region.as_str(), trouble) {
+            ("cn-shanghai", Some(kind)) => Err(kind),
+            _ => Ok(()),
+        });
+        world.run(secs(120));
+        let beats: Vec<_> = world.calls.iter().filter(|call| call.region == "cn-beijing").map(|call| call.at).collect();
+        beats.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap()
+    };
+    let alone = lag(None);
+    for kind in [ErrorKind::Unavailable, ErrorKind::CredentialsInvalid, ErrorKind::Throttled { retry_after: None }] {
+        assert_eq!(lag(Some(kind)), alone, "{kind:?}");
+    }
+}
+
+#[test]
+fn the_total_ceiling_is_shared_evenly() {
+    let mut world = World::with(Settings { total_qps: 2.0, account_qps: 100.0, ..settings() });
+    for n in 0..4_000 {
+        let id = format!("t-{n}");
+        world.tasks.insert(id.clone(), "Running");
+        world.store(&id, json!({"taskId": id, "region": format!("r-{}", n % 4)}), Value::Null);
+    }
+    world.run(secs(120));
+    assert!(world.calls.len() <= 2 * 120 + 2, "{} calls in two minutes", world.calls.len());
+    for region in 0..4 {
+        let calls = world.calls_between(20, 120).iter().filter(|call| call.region == format!("r-{region}")).count();
+        assert!((45..=55).contains(&calls), "region {region} had {calls} of 200 calls");
+    }
+}
+
+#[test]
+fn a_conflict_is_written_anew_on_the_version_that_the_watch_brings() {
+    let mut world = World::new();
+    world.create("t-1");
+    world.run(Duration::from_millis(100));
+    // The object moves on in the API server, and the watch is late.
+    world.version += 1;
+    world.objects.get_mut("t-1").unwrap()["metadata"]["resourceVersion"] = json!(world.version.to_string());
+    world.run(secs(2));
+    assert_eq!(world.phase("t-1"), "–");
+    world.show("t-1");
+    world.run(secs(5));
+    assert_eq!((world.phase("t-1"), world.writes.len()), ("Running", 1));
+}
+
+#[test]
+fn secrets_of_equal_content_share_a_lane_and_a_changed_one_moves_its_tasks() {
+    let mut world = World::new();
+    let secret = |name: &str| SecretName { namespace: "team".into(), name: name.into() };
+    for (id, name) in [("t-1", "a"), ("t-2", "b")] {
+        world.tasks.insert(id.into(), "Running");
+        world.store(id, json!({"taskId": id, "credentialsRef": {"name": name}}), Value::Null);
+    }
+    let now = world.moment();
+    assert_eq!(world.index.due(now).secrets, [secret("a"), secret("b")]);
+    world.index.secret_read(secret("a"), Ok(credentials("one")), now);
+    world.index.secret_read(secret("b"), Ok(credentials("one")), now);
+    world.run(secs(15));
+    assert_eq!(world.index.lanes.len(), 1);
+    assert!(world.calls.iter().all(|call| call.ids == ["t-1", "t-2"]), "{:?}", world.calls);
+
+    let now = world.moment();
+    world.index.secret_read(secret("b"), Ok(credentials("two")), now);
+    world.calls.clear();
+    world.run(secs(15));
+    assert_eq!(world.index.lanes.len(), 2);
+    assert!(world.calls.iter().all(|call| call.ids.len() == 1), "{:?}", world.calls);
+}
+
+#[test]
+fn an_emptied_index_holds_nothing() {
+    let mut world = World::new();
+    for n in 0..50 {
+        world.create(&format!("t-{n}"));
+    }
+    world.run(secs(5));
+    for n in 0..50 {
+        let view = serde_json::from_value(world.objects[&format!("t-{n}")].clone()).unwrap();
+        world.index.leaves(view);
+    }
+    world.run(secs(15));
+    let index = &world.index;
+    let left = [index.entries.len(), index.lanes.len(), index.sources.len(), index.by_name.len(), index.namespaces.len()];
+    assert_eq!(left, [0; 5]);
+    assert_eq!(index.status_queue(), 0);
+}
