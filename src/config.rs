@@ -29,7 +29,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs the operator.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Prints the CustomResourceDefinition of ImageTask as YAML.
     Crd,
 }

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Some(Command::Crd) => print_crd(),
-        Some(Command::Run(args)) => run(args),
+        Some(Command::Run(args)) => run(*args),
         None => run(cli.run),
     }
 }
@@ -78,10 +78,10 @@ fn print_crd() -> ExitCode {
 }
 
 fn complain(error: &clap::Error) -> ExitCode {
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
-        _ => usage(error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ")),
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        error.exit();
     }
+    usage(error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: "))
 }
 
 fn usage(complaint: &str) -> ExitCode {
@@ -90,6 +90,7 @@ fn usage(complaint: &str) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one place")]
 fn variable(name: &str) -> Option<Vec<u8>> {
     use std::os::unix::ffi::OsStringExt;
     std::env::var_os(name).map(OsStringExt::into_vec)

@@ -1,4 +1,5 @@
 //! The `ImageTask` resource as users see it: these types generate the CRD, and their field docs are `kubectl explain`.
+#![expect(clippy::duplicated_attributes, reason = "the derives of kube take keys that repeat")]
 
 pub mod conditions;
 mod crd;

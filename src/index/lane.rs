@@ -298,7 +298,7 @@ impl Lane {
             let place = match self.subjects[key as usize].place {
                 Place::Later(due, Company::None) => Place::Alone(due),
                 Place::Later(due, Company::Any) => Place::Express(due),
-                other => other,
+                place @ (Place::Express(_) | Place::Round(_) | Place::Alone(_) | Place::Part | Place::Flying { .. }) => place,
             };
             self.place(key, place);
         }

@@ -148,7 +148,7 @@ impl World {
         let name = write.object.name.to_string();
         let now = self.moment();
         let revision = write.revision();
-        let stored = self.objects[&name]["metadata"]["resourceVersion"] == write.version.to_string();
+        let stored = self.objects[&name]["metadata"]["resourceVersion"] == *write.version.to_string();
         if !stored {
             return self.index.written(write.entry, revision, Written::Conflict, now);
         }

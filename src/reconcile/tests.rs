@@ -49,7 +49,7 @@ fn cloud(status: &str, process: u8) -> Task {
     Task {
         id: TaskId::parse("t-1").unwrap(),
         type_: Some("ExportImage".into()),
-        status: Some(status.into()).filter(|word: &Box<str>| !word.is_empty()),
+        status: Some(status).filter(|word| !word.is_empty()).map(Into::into),
         process: Some(process),
         resource_id: Some("image-1".into()),
         created_at: None,

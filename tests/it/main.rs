@@ -1,5 +1,7 @@
 //! The operator on a real API server against the simulated cloud, one behaviour a test.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod world;
 
 mod admission;
