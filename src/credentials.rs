@@ -72,10 +72,7 @@ impl Credentials {
 
     /// Equal for equal credentials only: neither the key id alone nor a shifted boundary makes two alike.
     pub fn fingerprint(&self) -> Fingerprint {
-        let token = self
-            .session_token
-            .as_ref()
-            .map_or("", |token| token.expose_secret());
+        let token = self.session_token.as_ref().map_or("", |token| token.expose_secret());
         let mut hash = Sha256::new();
         for part in [&self.access_key, self.secret_key.expose_secret(), token] {
             hash.update((part.len() as u64).to_be_bytes());
@@ -160,25 +157,14 @@ mod tests {
     #[test]
     fn a_pair_of_keys_is_enough_and_a_token_may_come_with_it() {
         let read = |credentials: Credentials| {
-            let token = credentials
-                .session_token()
-                .map(|token| token.expose_secret().to_owned());
+            let token = credentials.session_token().map(|token| token.expose_secret().to_owned());
             let secret = credentials.secret_key().expose_secret().to_owned();
             (credentials.access_key().to_owned(), secret, token)
         };
         let pair = ("AKEXAMPLE".to_owned(), "secret==".to_owned());
-        assert_eq!(
-            read(parse(&PAIR).unwrap()),
-            (pair.0.clone(), pair.1.clone(), None)
-        );
-        assert_eq!(
-            read(with(SESSION_TOKEN, b"").unwrap()),
-            (pair.0.clone(), pair.1.clone(), None)
-        );
-        assert_eq!(
-            read(with(SESSION_TOKEN, b"STS").unwrap()),
-            (pair.0, pair.1, Some("STS".to_owned()))
-        );
+        assert_eq!(read(parse(&PAIR).unwrap()), (pair.0.clone(), pair.1.clone(), None));
+        assert_eq!(read(with(SESSION_TOKEN, b"").unwrap()), (pair.0.clone(), pair.1.clone(), None));
+        assert_eq!(read(with(SESSION_TOKEN, b"STS").unwrap()), (pair.0, pair.1, Some("STS".to_owned())));
     }
 
     #[test]
@@ -193,20 +179,10 @@ mod tests {
             for padded in [&b"x\n"[..], b"x\r\n", b" x", b"x\t"] {
                 assert_eq!(fault(key, padded), Fault::Padded.of(key));
             }
-            for unprintable in [
-                &b"a b"[..],
-                b"a\nb: c",
-                b"a\0",
-                b"\x7f",
-                "é".as_bytes(),
-                b"\xff\xfe",
-            ] {
+            for unprintable in [&b"a b"[..], b"a\nb: c", b"a\0", b"\x7f", "é".as_bytes(), b"\xff\xfe"] {
                 assert_eq!(fault(key, unprintable), Fault::Unprintable.of(key));
             }
-            assert_eq!(
-                fault(key, &vec![b'x'; MAX_VALUE + 1]),
-                Fault::TooLong.of(key)
-            );
+            assert_eq!(fault(key, &vec![b'x'; MAX_VALUE + 1]), Fault::TooLong.of(key));
             assert!(with(key, &vec![b'x'; MAX_VALUE]).is_ok());
         }
         assert_eq!(
@@ -218,27 +194,15 @@ mod tests {
     #[test]
     fn nothing_of_the_credentials_shows() {
         let credentials = with(SESSION_TOKEN, b"STS").unwrap();
-        assert_eq!(
-            format!("{credentials:?} {credentials:#?}"),
-            "Credentials(***) Credentials(***)"
-        );
-        assert_eq!(
-            format!("{:?}", credentials.fingerprint()),
-            "Fingerprint(***)"
-        );
+        assert_eq!(format!("{credentials:?} {credentials:#?}"), "Credentials(***) Credentials(***)");
+        assert_eq!(format!("{:?}", credentials.fingerprint()), "Fingerprint(***)");
     }
 
     #[test]
     fn a_fingerprint_depends_on_every_part_and_on_where_each_ends() {
         let print = |access: &str, secret: &str, token: &str| {
-            let pairs = [
-                (ACCESS_KEY, access),
-                (SECRET_KEY, secret),
-                (SESSION_TOKEN, token),
-            ];
-            parse(&pairs.map(|(key, value)| (key, value.as_bytes())))
-                .unwrap()
-                .fingerprint()
+            let pairs = [(ACCESS_KEY, access), (SECRET_KEY, secret), (SESSION_TOKEN, token)];
+            parse(&pairs.map(|(key, value)| (key, value.as_bytes()))).unwrap().fingerprint()
         };
         assert_eq!(print("ak", "sk", "t"), print("ak", "sk", "t"));
         for other in [

@@ -19,7 +19,7 @@
 //! # Invariants
 //!
 //! - Only [`ecs`] speaks to the cloud.
-//! - Only [`write`] changes ImageTasks.
+//! - Only [`write`] changes ImageTasks, and only [`events`] creates Events.
 //! - [`reconcile`], the conditions, the index, the signature and the schedule never await, and take the moment as an
 //!   argument; the clock is read in [`clock`] alone, the environment in `main`.
 //! - A task's facts live in one place, the [`index`]; everything else refers to them by key.
@@ -41,7 +41,9 @@ pub mod observation;
 pub mod reconcile;
 pub mod reason;
 pub mod message;
+pub mod schema;
 pub mod write;
+pub mod events;
 
 pub mod schedule;
 pub mod credentials;

@@ -110,12 +110,13 @@ impl Metrics {
     }
 
     /// Something happened in the index.
-    pub fn happened(&self, news: News) {
-        match news {
+    pub fn happened(&self, news: &News) {
+        match *news {
             News::Ended(reason) => {
                 self.ends.get_or_create(&Ended { reason: reason.as_str() }).inc();
             }
             News::FirstStatus(age) => self.first_status.observe(age.as_secs_f64()),
+            News::Told(_) => {}
         }
     }
 

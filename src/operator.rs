@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::ecs;
+use crate::{ecs, events};
 use crate::health::Health;
 use crate::index::WatchId;
 use crate::metrics::Metrics;
@@ -50,7 +50,8 @@ pub async fn run(
 ) -> Result<(), OperatorError> {
     let cloud = ecs::Client::new(config.endpoint)?;
     let client = || Client::try_from(kubernetes.clone()).map_err(OperatorError::Kubernetes);
-    let shared = Arc::new(Shared::new(config.settings, Metrics::new()));
+    let (events, announcements) = events::queue();
+    let shared = Arc::new(Shared::new(config.settings, Metrics::new(), events));
     let health = Health::new(shared.clock);
     let mut loops = tokio::task::JoinSet::new();
     for (id, scope) in config.scopes.into_iter().enumerate() {
@@ -59,6 +60,8 @@ pub async fn run(
     }
     let polling = poll::run(cloud, client()?, shared.clone(), health.register("poll"));
     loops.spawn(async { polling.await; OperatorError::Ended("poll") });
+    let announcing = events::run(client()?, announcements, shared.clock, health.register("events"));
+    loops.spawn(async { announcing.await; OperatorError::Ended("events") });
     let serving = server::serve(listener, health.clone(), shared.clone());
     loops.spawn(async { serving.await.map_or_else(OperatorError::Server, |()| OperatorError::Ended("server")) });
     let writes_stop = CancellationToken::new();

@@ -5,8 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::clock::{Clock, Now};
-use crate::index::{Index, Settings};
+use crate::events;
+use crate::index::{Index, News, Settings};
 use crate::metrics::Metrics;
+use crate::schema::Schema;
 
 /// What the loops share.
 pub struct Shared {
@@ -19,17 +21,22 @@ pub struct Shared {
     pub writes: Notify,
     /// What is counted.
     pub metrics: Metrics,
+    /// What the installed CRD can store.
+    pub schema: Schema,
+    events: events::Queue,
 }
 
 impl Shared {
     /// An empty index.
-    pub fn new(settings: Settings, metrics: Metrics) -> Self {
+    pub fn new(settings: Settings, metrics: Metrics, events: events::Queue) -> Self {
         Self {
             index: Mutex::new(Index::new(settings)),
             clock: Clock::start(),
             looks: Notify::new(),
             writes: Notify::new(),
             metrics,
+            schema: Schema::default(),
+            events,
         }
     }
 
@@ -40,7 +47,12 @@ impl Shared {
         let result = change(&mut index, now);
         let news = index.take_news();
         drop(index);
-        news.into_iter().for_each(|news| self.metrics.happened(news));
+        for news in news {
+            self.metrics.happened(&news);
+            if let News::Told(announcement) = news {
+                self.events.offer(announcement);
+            }
+        }
         self.looks.notify_one();
         self.writes.notify_one();
         result

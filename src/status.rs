@@ -3,9 +3,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-use crate::api::conditions::Standing;
+use crate::api::conditions::{Course, Standing};
 use crate::api::{ImageTaskStatus, Lenient, Phase, StatusView};
 use crate::ecs::{Region, Task, TaskProgress};
+use crate::reason::Reason;
 
 /// The status of one ImageTask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +103,15 @@ impl Status {
             Some(
                 TaskProgress::Running | TaskProgress::Unknown | TaskProgress::Succeeded | TaskProgress::Failed,
             ) => Phase::Running,
+        }
+    }
+
+    /// The end or the lasting error that is told, if one is.
+    pub fn lasting(&self) -> Option<(Course, Reason)> {
+        let standing = self.standing.as_ref()?;
+        match standing.course {
+            Course::Stuck | Course::Succeeded | Course::Failed => Some((standing.course, standing.reason)),
+            Course::Progressing | Course::Suspended => None,
         }
     }
 

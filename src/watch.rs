@@ -34,15 +34,21 @@ pub struct Scope {
 /// Follows the ImageTasks of one scope, for ever.
 pub async fn run(client: Client, scope: Scope, id: WatchId, shared: Arc<Shared>, health: Loop) {
     let api: Api<ImageTaskView> = match &scope.namespace {
-        Some(namespace) => Api::namespaced(client, namespace),
-        None => Api::all(client),
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
     };
     let mut config = Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
     config.label_selector = scope.selector;
     let mut events = pin!(watcher(api, config).default_backoff());
     while let Some(event) = health.turning(events.next()).await {
         match event {
-            Ok(event) => apply(event, id, &shared, &health),
+            Ok(event) => {
+                // A CRD that changes ends the watch, so each list meets the schema that is served then.
+                if let Event::Init = event {
+                    health.turning(shared.schema.read(&client)).await;
+                }
+                apply(event, id, &shared, &health);
+            }
             Err(error) => report(&error, &shared),
         }
     }

@@ -14,6 +14,7 @@ use crate::api::{ImageTask, ImageTaskStatus, ImageTaskView};
 use crate::health::Loop;
 use crate::index::{ObjectName, Write, Written};
 use crate::poll::API_SERVER_TIMEOUT;
+use crate::schema::Schema;
 use crate::shared::Shared;
 use crate::telemetry::chain;
 
@@ -53,7 +54,7 @@ struct StatusUpdate<'a> {
     api_version: Cow<'static, str>,
     kind: Cow<'static, str>,
     metadata: Guard<'a>,
-    status: ImageTaskStatus,
+    status: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Serialize)]
@@ -64,7 +65,7 @@ struct Guard<'a> {
     resource_version: String,
 }
 
-fn request(object: &ObjectName, version: u64, status: ImageTaskStatus) -> http::Request<Vec<u8>> {
+fn request(object: &ObjectName, version: u64, status: &ImageTaskStatus, schema: &Schema) -> http::Request<Vec<u8>> {
     let body = StatusUpdate {
         api_version: ImageTask::api_version(&()),
         kind: ImageTask::kind(&()),
@@ -73,7 +74,7 @@ fn request(object: &ObjectName, version: u64, status: ImageTaskStatus) -> http::
             namespace: &object.namespace,
             resource_version: version.to_string(),
         },
-        status,
+        status: schema.served_part(status),
     };
     let collection = ImageTask::url_path(&(), Some(&object.namespace));
     http::Request::put(format!("{collection}/{}/status?fieldManager={FIELD_MANAGER}", object.name))
@@ -85,7 +86,7 @@ fn request(object: &ObjectName, version: u64, status: ImageTaskStatus) -> http::
 async fn send(client: Client, write: Write, shared: Arc<Shared>) {
     let revision = write.revision();
     let Write { entry, object, version, status, change, .. } = write;
-    let call = client.request::<ImageTaskView>(request(&object, version, status));
+    let call = client.request::<ImageTaskView>(request(&object, version, &status, &shared.schema));
     let written = match timeout(API_SERVER_TIMEOUT, call).await {
         Ok(Ok(view)) => Written::Stored(Box::new(view)),
         Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Written::Conflict,

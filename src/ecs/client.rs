@@ -55,10 +55,7 @@ pub struct BuildError(#[source] reqwest::Error);
 impl Timeouts {
     /// 5 s: a handshake takes 3 round trips of 0.3 s between continents, with room for one lost packet (3 s).
     /// 10 s: the default poll interval; a later answer is as good as the next one.
-    pub const DEFAULT: Self = Self {
-        connect: Duration::from_secs(5),
-        request: Duration::from_secs(10),
-    };
+    pub const DEFAULT: Self = Self { connect: Duration::from_secs(5), request: Duration::from_secs(10) };
 }
 
 impl Client {
@@ -71,10 +68,7 @@ impl Client {
     }
 
     /// Like [`Client::new`], with other bounds.
-    pub fn with_timeouts(
-        endpoint: Option<Endpoint>,
-        timeouts: Timeouts,
-    ) -> Result<Self, BuildError> {
+    pub fn with_timeouts(endpoint: Option<Endpoint>, timeouts: Timeouts) -> Result<Self, BuildError> {
         let clear = endpoint.as_ref().is_some_and(Endpoint::is_clear);
         let builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
@@ -92,11 +86,7 @@ impl Client {
         // No proxy leads to this machine's own loopback, and what goes in clear must not leave it.
         let local = endpoint.as_ref().is_some_and(Endpoint::is_loopback);
         let builder = if local { builder.no_proxy() } else { builder };
-        Ok(Self {
-            http: builder.build().map_err(BuildError)?,
-            endpoint,
-            skew: Arc::default(),
-        })
+        Ok(Self { http: builder.build().map_err(BuildError)?, endpoint, skew: Arc::default() })
     }
 
     /// Asks one question, page by page, and reads `now` once for each request that it signs.
@@ -113,22 +103,12 @@ impl Client {
         now: &(dyn Fn() -> Timestamp + Send + Sync),
     ) -> Result<Answer, Error> {
         let address = address(self.endpoint.as_ref(), region);
-        let mut question = Question {
-            client: self,
-            credentials,
-            region,
-            address,
-            now,
-            calls: 0,
-        };
+        let mut question = Question { client: self, credentials, region, address, now, calls: 0 };
         let (mut tasks, mut tokens) = (Vec::new(), Vec::new());
         loop {
             let query = wire::query(batch, tokens.last().map(String::as_str));
             let page = question.page(&query).await;
-            let page = page.map_err(|error| Error {
-                calls: question.calls,
-                ..error
-            })?;
+            let page = page.map_err(|error| Error { calls: question.calls, ..error })?;
             tasks.extend(page.tasks.into_iter().filter(|task| batch.asks_for(task)));
             match page.next {
                 Some(token) if leads_on(&token, &tokens) => tokens.push(token),
@@ -201,25 +181,12 @@ impl Question<'_> {
     /// Everything that is signed but the host, and the signature. A content type would only add a way to fail.
     fn headers(&self, query: &str, at: Timestamp) -> HeaderMap {
         let (date, host) = (sign::date(at), host(&self.address));
-        let mut signed = vec![
-            ("host", host.as_str()),
-            ("x-content-sha256", sign::EMPTY_PAYLOAD),
-            ("x-date", &date),
-        ];
+        let mut signed = vec![("host", host.as_str()), ("x-content-sha256", sign::EMPTY_PAYLOAD), ("x-date", &date)];
         let token = self.credentials.session_token();
         signed.extend(token.map(|token| ("x-security-token", token.expose_secret())));
-        let request = sign::Request {
-            method: "GET",
-            path: "/",
-            query,
-            headers: &signed,
-            payload_hash: sign::EMPTY_PAYLOAD,
-        };
-        let scope = sign::Scope {
-            date: &date,
-            region: self.region.as_str(),
-            service: "ecs",
-        };
+        let request =
+            sign::Request { method: "GET", path: "/", query, headers: &signed, payload_hash: sign::EMPTY_PAYLOAD };
+        let scope = sign::Scope { date: &date, region: self.region.as_str(), service: "ecs" };
         let authorization = sign::authorization(&request, &scope, self.credentials);
         let sent = signed.into_iter().filter(|(name, _)| *name != "host");
         sent.chain([("authorization", authorization.as_str())])
@@ -232,8 +199,7 @@ impl Question<'_> {
 }
 
 fn hidden(value: &str) -> HeaderValue {
-    let mut value =
-        HeaderValue::from_str(value).expect("keys, regions and dates are visible ASCII");
+    let mut value = HeaderValue::from_str(value).expect("keys, regions and dates are visible ASCII");
     value.set_sensitive(true);
     value
 }
@@ -254,11 +220,7 @@ type Body = Result<Vec<u8>, Cause>;
 /// Stops at [`MAX_BODY`], so that no answer can fill the memory.
 async fn body(mut response: reqwest::Response) -> Body {
     let mut body = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(reqwest::Error::without_url)?
-    {
+    while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url)? {
         if body.len() + chunk.len() > MAX_BODY {
             return Err(Cause::Oversized { limit: MAX_BODY });
         }
@@ -273,9 +235,7 @@ fn leads_on(token: &String, before: &[String]) -> bool {
 }
 
 fn names_clock(outcome: &Result<Page, Error>) -> bool {
-    outcome
-        .as_ref()
-        .is_err_and(|error| error.kind == ErrorKind::Clock)
+    outcome.as_ref().is_err_and(|error| error.kind == ErrorKind::Clock)
 }
 
 /// A time beyond the calendar stays as it is: the cloud refuses either.
@@ -361,9 +321,7 @@ mod tests {
         fn headers(&self, name: &str) -> Vec<String> {
             let header = |request: &String| {
                 let mut lines = request.lines().filter_map(|line| line.split_once(": "));
-                lines
-                    .find(|(found, _)| *found == name)
-                    .map(|(_, value)| value.to_owned())
+                lines.find(|(found, _)| *found == name).map(|(_, value)| value.to_owned())
             };
             self.requests().iter().filter_map(header).collect()
         }
@@ -372,10 +330,7 @@ mod tests {
     fn client(endpoint: &str) -> Client {
         // Another test may have installed it already.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let timeouts = Timeouts {
-            connect: Duration::from_secs(2),
-            request: Duration::from_secs(2),
-        };
+        let timeouts = Timeouts { connect: Duration::from_secs(2), request: Duration::from_secs(2) };
         Client::with_timeouts(Some(Endpoint::parse(endpoint).unwrap()), timeouts).unwrap()
     }
 
@@ -403,26 +358,21 @@ mod tests {
         let ticks = AtomicI64::new(start.as_second());
         let now = move || Timestamp::from_second(ticks.fetch_add(1, Ordering::Relaxed)).unwrap();
         let region = Region::parse("cn-beijing").unwrap();
-        client
-            .describe_tasks(&credentials(), &region, batch, &now)
-            .await
+        client.describe_tasks(&credentials(), &region, batch, &now).await
     }
 
     fn http(status: u16, headers: &[&str], body: &str) -> Say {
-        let headers: String = headers
-            .iter()
-            .map(|header| format!("{header}\r\n"))
-            .collect();
+        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
         let length = body.len();
         Say::Bytes(
-            format!("HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}").into(),
+            format!("HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}")
+                .into(),
         )
     }
 
     fn tasks(tasks: Value, next: &str) -> Say {
         let metadata = json!({"RequestId": "r-1"});
-        let body =
-            json!({"ResponseMetadata": metadata, "Result": {"Tasks": tasks, "NextToken": next}});
+        let body = json!({"ResponseMetadata": metadata, "Result": {"Tasks": tasks, "NextToken": next}});
         http(200, &[], &body.to_string())
     }
 
@@ -449,12 +399,7 @@ mod tests {
     }
 
     fn answer(tasks: Vec<Task>, complete: bool, calls: u32) -> Answer {
-        Answer {
-            tasks,
-            request_id: Some("r-1".into()),
-            complete,
-            calls,
-        }
+        Answer { tasks, request_id: Some("r-1".into()), complete, calls }
     }
 
     type Seen = (ErrorKind, Option<u16>, u32, Option<String>);
@@ -462,25 +407,18 @@ mod tests {
     /// An error as far as it can be compared: kind, status, calls, cause.
     fn seen(outcome: Result<Answer, Error>) -> Seen {
         let error = outcome.unwrap_err();
-        (
-            error.kind,
-            error.http_status,
-            error.calls,
-            error.source().map(ToString::to_string),
-        )
+        (error.kind, error.http_status, error.calls, error.source().map(ToString::to_string))
     }
 
     #[tokio::test]
     async fn a_question_is_one_signed_get() {
         let cloud = Cloud::new(vec![tasks(json!([{"Id": "t-1", "Status": "Running"}]), "")]);
         let running = reported("t-1", "Running", None);
-        assert_eq!(
-            cloud.ask(&batch(&["t-1", "t-2"])).await.unwrap(),
-            answer(vec![running], true, 1)
-        );
+        assert_eq!(cloud.ask(&batch(&["t-1", "t-2"])).await.unwrap(), answer(vec![running], true, 1));
 
         let request = cloud.requests().remove(0);
-        let line = "GET /?Action=DescribeTasks&MaxResults=100&TaskIds.1=t-1&TaskIds.2=t-2&Version=2020-04-01 HTTP/1.1\r\n";
+        let line =
+            "GET /?Action=DescribeTasks&MaxResults=100&TaskIds.1=t-1&TaskIds.2=t-2&Version=2020-04-01 HTTP/1.1\r\n";
         assert!(request.starts_with(line), "{request}");
         assert_eq!(cloud.headers("host"), [cloud.address.to_string()]);
         assert_eq!(cloud.headers("x-date"), ["20220506T000712Z"]);
@@ -494,15 +432,11 @@ mod tests {
     async fn what_is_sent_is_what_was_signed() {
         let next = "a+b/c=d&e f~g*h'i(j)k\"<>^`{}|é";
         let cloud = Cloud::new(vec![tasks(json!([]), next), tasks(json!([]), "")]);
-        assert_eq!(
-            cloud.ask(&batch(&["t-1"])).await.unwrap(),
-            answer(vec![], true, 2)
-        );
+        assert_eq!(cloud.ask(&batch(&["t-1"])).await.unwrap(), answer(vec![], true, 2));
         for (n, request) in cloud.requests().iter().enumerate() {
             let target = request.split(' ').nth(1).unwrap();
             let header = |name| cloud.headers(name).remove(n);
-            let (host, date, token) =
-                (header("host"), header("x-date"), header("x-security-token"));
+            let (host, date, token) = (header("host"), header("x-date"), header("x-security-token"));
             let signed = [
                 ("host", &*host),
                 ("x-content-sha256", sign::EMPTY_PAYLOAD),
@@ -510,22 +444,10 @@ mod tests {
                 ("x-security-token", &token),
             ];
             let query = target.strip_prefix("/?").unwrap();
-            let request = sign::Request {
-                method: "GET",
-                path: "/",
-                query,
-                headers: &signed,
-                payload_hash: sign::EMPTY_PAYLOAD,
-            };
-            let scope = sign::Scope {
-                date: &date,
-                region: "cn-beijing",
-                service: "ecs",
-            };
-            assert_eq!(
-                header("authorization"),
-                sign::authorization(&request, &scope, &credentials())
-            );
+            let request =
+                sign::Request { method: "GET", path: "/", query, headers: &signed, payload_hash: sign::EMPTY_PAYLOAD };
+            let scope = sign::Scope { date: &date, region: "cn-beijing", service: "ecs" };
+            assert_eq!(header("authorization"), sign::authorization(&request, &scope, &credentials()));
         }
     }
 
@@ -536,60 +458,28 @@ mod tests {
             tasks(json!([]), "p3"),
             tasks(json!([{"Id": "t-1", "Status": "Failed"}]), ""),
         ]);
-        let both = vec![
-            reported("t-1", "Failed", None),
-            reported("t-2", "Pending", None),
-        ];
-        assert_eq!(
-            cloud.ask(&batch(&["t-1", "t-2"])).await.unwrap(),
-            answer(both, true, 3)
-        );
-        assert_eq!(
-            cloud.headers("x-date"),
-            ["20220506T000712Z", "20220506T000713Z", "20220506T000714Z"]
-        );
-        let tokens: Vec<bool> = cloud
-            .requests()
-            .iter()
-            .map(|request| request.contains("&NextToken=p"))
-            .collect();
+        let both = vec![reported("t-1", "Failed", None), reported("t-2", "Pending", None)];
+        assert_eq!(cloud.ask(&batch(&["t-1", "t-2"])).await.unwrap(), answer(both, true, 3));
+        assert_eq!(cloud.headers("x-date"), ["20220506T000712Z", "20220506T000713Z", "20220506T000714Z"]);
+        let tokens: Vec<bool> = cloud.requests().iter().map(|request| request.contains("&NextToken=p")).collect();
         assert_eq!(tokens, [false, true, true]);
     }
 
     #[tokio::test]
     async fn pages_that_lead_nowhere_end_in_an_incomplete_answer() {
         let circle = Cloud::new(["p2", "p3", "p2"].map(|next| tasks(json!([]), next)).into());
-        assert_eq!(
-            circle.ask(&batch(&["t-1"])).await.unwrap(),
-            answer(vec![], false, 3)
-        );
-        let endless = Cloud::new(
-            (0..30)
-                .map(|n| tasks(json!([]), &format!("p{n}")))
-                .collect(),
-        );
-        assert_eq!(
-            endless.ask(&batch(&["t-1"])).await.unwrap(),
-            answer(vec![], false, 20)
-        );
+        assert_eq!(circle.ask(&batch(&["t-1"])).await.unwrap(), answer(vec![], false, 3));
+        let endless = Cloud::new((0..30).map(|n| tasks(json!([]), &format!("p{n}"))).collect());
+        assert_eq!(endless.ask(&batch(&["t-1"])).await.unwrap(), answer(vec![], false, 20));
         let huge = Cloud::new(vec![tasks(json!([]), &"p".repeat(MAX_TOKEN + 1))]);
-        assert_eq!(
-            huge.ask(&batch(&["t-1"])).await.unwrap(),
-            answer(vec![], false, 1)
-        );
+        assert_eq!(huge.ask(&batch(&["t-1"])).await.unwrap(), answer(vec![], false, 1));
     }
 
     #[tokio::test]
     async fn a_failed_page_fails_the_question() {
-        let cloud = Cloud::new(vec![
-            tasks(json!([{"Id": "t-1"}]), "p2"),
-            refusal(429, &[], "FlowLimitExceeded"),
-        ]);
+        let cloud = Cloud::new(vec![tasks(json!([{"Id": "t-1"}]), "p2"), refusal(429, &[], "FlowLimitExceeded")]);
         let throttled = ErrorKind::Throttled { retry_after: None };
-        assert_eq!(
-            seen(cloud.ask(&batch(&["t-1"])).await),
-            (throttled, Some(429), 2, None)
-        );
+        assert_eq!(seen(cloud.ask(&batch(&["t-1"])).await), (throttled, Some(429), 2, None));
     }
 
     #[tokio::test]
@@ -600,37 +490,24 @@ mod tests {
             {"Id": "t-3", "Status": "Failed"},
         ]);
         let cloud = Cloud::new(vec![tasks(told.clone(), ""), tasks(told, "")]);
-        let asked = Task {
-            resource_id: Some("image-1".into()),
-            ..reported("t-1", "Running", None)
-        };
+        let asked = Task { resource_id: Some("image-1".into()), ..reported("t-1", "Running", None) };
         let image = Ids::new(vec![ResourceId::parse("image-1").unwrap()]).unwrap();
         for batch in [batch(&["t-1"]), Batch::Resources(image)] {
-            assert_eq!(
-                cloud.ask(&batch).await.unwrap(),
-                answer(vec![asked.clone()], true, 1)
-            );
+            assert_eq!(cloud.ask(&batch).await.unwrap(), answer(vec![asked.clone()], true, 1));
         }
         assert!(cloud.requests()[1].contains("&ResourceIds.1=image-1&"));
     }
 
     #[test]
     fn of_two_reports_of_one_task_the_newer_is_kept() {
-        let (early, late) = (
-            Some("2022-05-06T00:01:00+08:00"),
-            Some("2022-05-06T00:02:00+08:00"),
-        );
+        let (early, late) = (Some("2022-05-06T00:01:00+08:00"), Some("2022-05-06T00:02:00+08:00"));
         let report = |status, updated_at| reported("t-1", status, updated_at);
         let other = reported("t-0", "Running", late);
         for (first, second, kept) in [
             (report("Running", early), report("Failed", late), "Failed"),
             (report("Failed", late), report("Running", early), "Failed"),
             (report("Running", early), report("Failed", early), "Failed"),
-            (
-                report("Running", None),
-                report("Failed", Some("?")),
-                "Failed",
-            ),
+            (report("Running", None), report("Failed", Some("?")), "Failed"),
             (report("Failed", early), report("Running", None), "Failed"),
         ] {
             let kept_status = |task: &Task| task.status.clone();
@@ -652,79 +529,38 @@ mod tests {
             tasks(json!([]), ""),
         ]);
         let client = cloud.client();
-        assert_eq!(
-            ask(&client, &batch(&["t-1"])).await.unwrap(),
-            answer(vec![], true, 3)
-        );
-        assert_eq!(
-            ask(&client.clone(), &batch(&["t-1"])).await.unwrap(),
-            answer(vec![], true, 1)
-        );
-        let signed = [
-            "20220506T000712Z",
-            "20220506T010713Z",
-            "20220506T010714Z",
-            "20220506T010712Z",
-        ];
+        assert_eq!(ask(&client, &batch(&["t-1"])).await.unwrap(), answer(vec![], true, 3));
+        assert_eq!(ask(&client.clone(), &batch(&["t-1"])).await.unwrap(), answer(vec![], true, 1));
+        let signed = ["20220506T000712Z", "20220506T010713Z", "20220506T010714Z", "20220506T010712Z"];
         assert_eq!(cloud.headers("x-date"), signed);
     }
 
     #[tokio::test]
-    async fn a_clock_that_a_second_signature_does_not_cure_is_an_error_and_its_measure_is_forgotten()
-     {
+    async fn a_clock_that_a_second_signature_does_not_cure_is_an_error_and_its_measure_is_forgotten() {
         let date = "date: Fri, 06 May 2022 01:07:12 GMT";
         let refused = || refusal(403, &[date], "InvalidTimestamp");
-        let cloud = Cloud::new(vec![
-            refused(),
-            refused(),
-            refusal(400, &[], "InvalidTimestamp"),
-        ]);
+        let cloud = Cloud::new(vec![refused(), refused(), refusal(400, &[], "InvalidTimestamp")]);
         let client = cloud.client();
-        assert_eq!(
-            seen(ask(&client, &batch(&["t-1"])).await),
-            (ErrorKind::Clock, Some(403), 2, None)
-        );
-        assert_eq!(
-            seen(ask(&client, &batch(&["t-1"])).await),
-            (ErrorKind::Clock, Some(400), 1, None)
-        );
-        assert_eq!(
-            cloud.headers("x-date"),
-            ["20220506T000712Z", "20220506T010713Z", "20220506T000712Z"]
-        );
+        assert_eq!(seen(ask(&client, &batch(&["t-1"])).await), (ErrorKind::Clock, Some(403), 2, None));
+        assert_eq!(seen(ask(&client, &batch(&["t-1"])).await), (ErrorKind::Clock, Some(400), 1, None));
+        assert_eq!(cloud.headers("x-date"), ["20220506T000712Z", "20220506T010713Z", "20220506T000712Z"]);
     }
 
     #[tokio::test]
     async fn a_throttle_says_how_long_to_wait_even_inside_a_200() {
         let cloud = Cloud::new(vec![
             refusal(200, &["retry-after: 7"], "AccountFlowLimitExceeded"),
-            http(
-                429,
-                &["retry-after: Fri, 06 May 2022 00:07:42 GMT"],
-                "slow down",
-            ),
+            http(429, &["retry-after: Fri, 06 May 2022 00:07:42 GMT"], "slow down"),
         ]);
-        let after = |seconds| ErrorKind::Throttled {
-            retry_after: Some(Duration::from_secs(seconds)),
-        };
-        assert_eq!(
-            seen(cloud.ask(&batch(&["t-1"])).await),
-            (after(7), Some(200), 1, None)
-        );
+        let after = |seconds| ErrorKind::Throttled { retry_after: Some(Duration::from_secs(seconds)) };
+        assert_eq!(seen(cloud.ask(&batch(&["t-1"])).await), (after(7), Some(200), 1, None));
         let not_json = Some("the answer is not JSON".to_owned());
-        assert_eq!(
-            seen(cloud.ask(&batch(&["t-1"])).await),
-            (after(30), Some(429), 1, not_json)
-        );
+        assert_eq!(seen(cloud.ask(&batch(&["t-1"])).await), (after(30), Some(429), 1, not_json));
     }
 
     #[tokio::test]
     async fn the_request_id_of_the_header_is_kept_with_a_refusal() {
-        let cloud = Cloud::new(vec![http(
-            502,
-            &["x-top-request-id: 2022<05>06"],
-            "Bad Gateway",
-        )]);
+        let cloud = Cloud::new(vec![http(502, &["x-top-request-id: 2022<05>06"], "Bad Gateway")]);
         let error = cloud.ask(&batch(&["t-1"])).await.unwrap_err();
         assert_eq!(error.request_id.as_deref(), Some("20220506"));
     }
@@ -744,19 +580,11 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_breaks_off_is_told_by_its_status() {
-        let cut = |status| {
-            Say::Bytes(format!("HTTP/1.1 {status} x\r\ncontent-length: 99\r\n\r\n{{").into())
-        };
+        let cut = |status| Say::Bytes(format!("HTTP/1.1 {status} x\r\ncontent-length: 99\r\n\r\n{{").into());
         let cloud = Cloud::new(vec![cut(200), cut(403)]);
         let broken = Some("the exchange with the cloud broke off".to_owned());
-        assert_eq!(
-            seen(cloud.ask(&batch(&["t-1"])).await),
-            (ErrorKind::Unavailable, Some(200), 1, broken.clone())
-        );
-        assert_eq!(
-            seen(cloud.ask(&batch(&["t-1"])).await),
-            (ErrorKind::AccessDenied, Some(403), 1, broken)
-        );
+        assert_eq!(seen(cloud.ask(&batch(&["t-1"])).await), (ErrorKind::Unavailable, Some(200), 1, broken.clone()));
+        assert_eq!(seen(cloud.ask(&batch(&["t-1"])).await), (ErrorKind::AccessDenied, Some(403), 1, broken));
     }
 
     #[tokio::test]
@@ -764,18 +592,12 @@ mod tests {
         let endless = format!("HTTP/1.1 200 x\r\n\r\n{}", " ".repeat(MAX_BODY + 1));
         let cloud = Cloud::new(vec![Say::Bytes(endless.into())]);
         let oversized = Some("the answer is larger than 1048576 bytes".to_owned());
-        assert_eq!(
-            seen(cloud.ask(&batch(&["t-1"])).await),
-            (ErrorKind::Unavailable, Some(200), 1, oversized)
-        );
+        assert_eq!(seen(cloud.ask(&batch(&["t-1"])).await), (ErrorKind::Unavailable, Some(200), 1, oversized));
 
         let body = json!({"ResponseMetadata": {"RequestId": "r-1"}}).to_string();
         let largest = format!("{body}{}", " ".repeat(MAX_BODY - body.len()));
         let cloud = Cloud::new(vec![http(200, &[], &largest)]);
-        assert_eq!(
-            cloud.ask(&batch(&["t-1"])).await.unwrap(),
-            answer(vec![], true, 1)
-        );
+        assert_eq!(cloud.ask(&batch(&["t-1"])).await.unwrap(), answer(vec![], true, 1));
     }
 
     #[tokio::test]
@@ -783,10 +605,7 @@ mod tests {
         let broken = || Some("the exchange with the cloud broke off".to_owned());
         let cloud = Cloud::new(vec![Say::Bytes(b"SSH-2.0-x\r\n".to_vec()), Say::Nothing]);
         for _ in 0..3 {
-            assert_eq!(
-                seen(cloud.ask(&batch(&["t-1"])).await),
-                (ErrorKind::Unavailable, None, 1, broken())
-            );
+            assert_eq!(seen(cloud.ask(&batch(&["t-1"])).await), (ErrorKind::Unavailable, None, 1, broken()));
         }
         assert_eq!(cloud.requests().len(), 2);
     }
@@ -811,26 +630,16 @@ mod tests {
     #[tokio::test]
     async fn no_error_shows_what_was_sent_or_received() {
         let echo = "AKEXAMPLE exampleSecretKey exampleSessionToken";
-        let named =
-            json!({"Error": {"Code": "InvalidAccessKey", "Message": echo}, "Message": echo});
+        let named = json!({"Error": {"Code": "InvalidAccessKey", "Message": echo}, "Message": echo});
         let cloud = Cloud::new(vec![
             http(500, &[], echo),
             http(401, &[], &json!({"ResponseMetadata": named}).to_string()),
-            http(
-                200,
-                &[],
-                &json!({"ResponseMetadata": {}, "Result": echo}).to_string(),
-            ),
+            http(200, &[], &json!({"ResponseMetadata": {}, "Result": echo}).to_string()),
         ]);
         for _ in 0..4 {
             let error = cloud.ask(&batch(&["t-1"])).await.unwrap_err();
             let shown = format!("{error} {error:?}");
-            for word in [
-                "AKEXAMPLE",
-                "exampleSecretKey",
-                "exampleSessionToken",
-                "t-1",
-            ] {
+            for word in ["AKEXAMPLE", "exampleSecretKey", "exampleSessionToken", "t-1"] {
                 assert!(!shown.contains(word), "{shown}");
             }
         }

@@ -12,18 +12,14 @@ pub struct Region(Arc<str>);
 
 /// A text is not a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a region is 1 to 32 lower-case letters, digits and -: write it as the console does, such as cn-beijing"
-)]
+#[error("a region is 1 to 32 lower-case letters, digits and -: write it as the console does, such as cn-beijing")]
 pub struct RegionError;
 
 impl Region {
     /// Reads `^[a-z0-9-]{1,32}$`. A rule and not a list: new regions appear without notice.
     pub fn parse(text: &str) -> Result<Self, RegionError> {
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        ((1..=32).contains(&text.len()) && text.bytes().all(allowed))
-            .then(|| Self(text.into()))
-            .ok_or(RegionError)
+        ((1..=32).contains(&text.len()) && text.bytes().all(allowed)).then(|| Self(text.into())).ok_or(RegionError)
     }
 
     /// The region as the cloud spells it.
@@ -44,9 +40,7 @@ pub struct Endpoint(Url);
 
 /// A text is not an endpoint. The text is not repeated, it may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "an endpoint is https://host[:port] and nothing more; http:// is for a host on the loopback interface only"
-)]
+#[error("an endpoint is https://host[:port] and nothing more; http:// is for a host on the loopback interface only")]
 pub struct EndpointError;
 
 impl Endpoint {
@@ -56,23 +50,15 @@ impl Endpoint {
         if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '@') {
             return Err(EndpointError);
         }
-        let with_scheme = if text.contains("://") {
-            Url::parse(text)
-        } else {
-            Url::parse(&format!("https://{text}"))
-        };
+        let with_scheme = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("https://{text}")) };
         let endpoint = with_scheme.map(Self).map_err(|_| EndpointError)?;
-        let only_a_host = endpoint.0.path() == "/"
-            && endpoint.0.query().is_none()
-            && endpoint.0.fragment().is_none();
+        let only_a_host = endpoint.0.path() == "/" && endpoint.0.query().is_none() && endpoint.0.fragment().is_none();
         let safe = match endpoint.0.scheme() {
             "https" => true,
             "http" => endpoint.is_loopback(),
             _ => false,
         };
-        (only_a_host && safe)
-            .then_some(endpoint)
-            .ok_or(EndpointError)
+        (only_a_host && safe).then_some(endpoint).ok_or(EndpointError)
     }
 
     /// Whether requests go in clear, which [`Endpoint::parse`] allows on the loopback interface only.
@@ -104,27 +90,19 @@ pub(super) fn address(endpoint: Option<&Endpoint>, region: &Region) -> Url {
     } else {
         "open.volcengineapi.com".to_owned()
     };
-    Url::parse(&format!("https://{host}/"))
-        .expect("host names of regions are lower-case letters, digits, - and .")
+    Url::parse(&format!("https://{host}/")).expect("host names of regions are lower-case letters, digits, - and .")
 }
 
 /// The host as it goes over the wire: with its port unless that is the scheme's own.
 pub(super) fn host(address: &Url) -> String {
     let host = address.host_str().unwrap_or_default();
-    address
-        .port()
-        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    address.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// Regions with a host of their own: the bootstrap list of the Go and Python SDKs
 /// (volcengine-go-sdk v1.2.49, `volcengine/endpoints`). All others share one host.
-const OWN_HOST: [&str; 5] = [
-    "cn-beijing-autodriving",
-    "cn-shanghai-autodriving",
-    "cn-beijing-selfdrive",
-    "ap-southeast-2",
-    "ap-southeast-3",
-];
+const OWN_HOST: [&str; 5] =
+    ["cn-beijing-autodriving", "cn-shanghai-autodriving", "cn-beijing-selfdrive", "ap-southeast-2", "ap-southeast-3"];
 
 #[cfg(test)]
 mod tests {
@@ -145,56 +123,28 @@ mod tests {
     fn a_region_is_any_short_word_of_lower_case_letters_digits_and_dashes() {
         let longest = "a".repeat(32);
         for good in ["cn-beijing", "cn-north-1", "ap-southeast-3", &longest] {
-            assert_eq!(
-                Region::parse(good).map(|region| region.to_string()),
-                Ok(good.to_owned())
-            );
+            assert_eq!(Region::parse(good).map(|region| region.to_string()), Ok(good.to_owned()));
         }
         let too_long = "a".repeat(33);
-        for bad in [
-            "",
-            "CN-beijing",
-            "cn_beijing",
-            "a.evil.example",
-            "a/b",
-            "a@b",
-            "a:1",
-            "a ",
-            "a\n",
-            "é",
-            &too_long,
-        ] {
+        for bad in ["", "CN-beijing", "cn_beijing", "a.evil.example", "a/b", "a@b", "a:1", "a ", "a\n", "é", &too_long]
+        {
             assert_eq!(Region::parse(bad), Err(RegionError), "{bad:?}");
         }
     }
 
     #[test]
     fn without_an_override_the_host_is_the_one_that_the_sdks_use() {
-        for region in [
-            "cn-beijing",
-            "cn-hongkong",
-            "ap-southeast-1",
-            "a-new-region-9",
-        ] {
+        for region in ["cn-beijing", "cn-hongkong", "ap-southeast-1", "a-new-region-9"] {
             assert_eq!(address_of(None, region), "https://open.volcengineapi.com/");
         }
-        assert_eq!(
-            address_of(None, "ap-southeast-2"),
-            "https://ecs.ap-southeast-2.volcengineapi.com/"
-        );
-        assert_eq!(
-            address_of(None, "cn-beijing-selfdrive"),
-            "https://ecs.cn-beijing-selfdrive.volcengineapi.com/"
-        );
+        assert_eq!(address_of(None, "ap-southeast-2"), "https://ecs.ap-southeast-2.volcengineapi.com/");
+        assert_eq!(address_of(None, "cn-beijing-selfdrive"), "https://ecs.cn-beijing-selfdrive.volcengineapi.com/");
     }
 
     #[test]
     fn an_override_wins_in_every_region() {
         for region in ["cn-beijing", "ap-southeast-2"] {
-            assert_eq!(
-                address_of(Some("open.byteplusapi.com"), region),
-                "https://open.byteplusapi.com/"
-            );
+            assert_eq!(address_of(Some("open.byteplusapi.com"), region), "https://open.byteplusapi.com/");
         }
     }
 
@@ -244,10 +194,7 @@ mod tests {
     fn only_a_port_of_its_own_belongs_to_the_host() {
         let host_of = |text: &str| host(&Endpoint::parse(text).unwrap().0);
         assert_eq!(host_of("https://ecs.example.com:443"), "ecs.example.com");
-        assert_eq!(
-            host_of("https://ecs.example.com:8443"),
-            "ecs.example.com:8443"
-        );
+        assert_eq!(host_of("https://ecs.example.com:8443"), "ecs.example.com:8443");
         assert_eq!(host_of("http://[::1]:80"), "[::1]");
         assert_eq!(host_of("http://[::1]:18080"), "[::1]:18080");
     }

@@ -49,9 +49,7 @@ impl ErrorKind {
     /// split to find the task that spoils it.
     pub fn concerns_lane(self) -> bool {
         match self {
-            Self::Throttled { .. } | Self::Unavailable | Self::CredentialsInvalid | Self::Clock => {
-                true
-            }
+            Self::Throttled { .. } | Self::Unavailable | Self::CredentialsInvalid | Self::Clock => true,
             Self::AccessDenied | Self::Rejected => false,
         }
     }
@@ -84,30 +82,14 @@ impl ErrorKind {
     /// What happened, and what the reader of the message does next.
     fn words(self) -> [&'static str; 2] {
         match self {
-            Self::Throttled { .. } => [
-                "the cloud limits the rate of calls",
-                "nothing to do, the operator slows down",
-            ],
-            Self::Unavailable => [
-                "the cloud gives no usable answer",
-                "nothing to do, the operator tries again",
-            ],
-            Self::CredentialsInvalid => [
-                "the cloud refuses the credentials",
-                "correct the access key, secret key or session token",
-            ],
-            Self::Clock => [
-                "the cloud refuses the time of the request",
-                "set the clock of the operator's node",
-            ],
-            Self::AccessDenied => [
-                "the credentials lack a permission",
-                "allow ecs:DescribeTasks for this key",
-            ],
-            Self::Rejected => [
-                "the cloud refuses this request",
-                "check the id and the region",
-            ],
+            Self::Throttled { .. } => ["the cloud limits the rate of calls", "nothing to do, the operator slows down"],
+            Self::Unavailable => ["the cloud gives no usable answer", "nothing to do, the operator tries again"],
+            Self::CredentialsInvalid => {
+                ["the cloud refuses the credentials", "correct the access key, secret key or session token"]
+            }
+            Self::Clock => ["the cloud refuses the time of the request", "set the clock of the operator's node"],
+            Self::AccessDenied => ["the credentials lack a permission", "allow ecs:DescribeTasks for this key"],
+            Self::Rejected => ["the cloud refuses this request", "check the id and the region"],
         }
     }
 }
@@ -163,11 +145,7 @@ impl Error {
     }
 
     /// The cloud answered, and not with tasks.
-    pub(super) fn refused(
-        code: Option<Box<str>>,
-        http_status: u16,
-        retry_after: Option<Duration>,
-    ) -> Self {
+    pub(super) fn refused(code: Option<Box<str>>, http_status: u16, retry_after: Option<Duration>) -> Self {
         Self {
             kind: classify(code.as_deref(), http_status, retry_after),
             code,
@@ -184,32 +162,26 @@ const MAX_LABEL: usize = 64;
 
 /// Keeps what is safe in logs, messages and events; `None` when nothing is left.
 pub(super) fn sanitise(text: &str) -> Option<Box<str>> {
-    let kept: String = text
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
-        .take(MAX_LABEL)
-        .collect();
+    let kept: String =
+        text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')).take(MAX_LABEL).collect();
     (!kept.is_empty()).then(|| kept.into_boxed_str())
 }
 
 fn classify(code: Option<&str>, http_status: u16, retry_after: Option<Duration>) -> ErrorKind {
-    code.and_then(|code| by_code(code, retry_after))
-        .unwrap_or_else(|| match http_status {
-            429 => ErrorKind::Throttled { retry_after },
-            401 => ErrorKind::CredentialsInvalid,
-            403 => ErrorKind::AccessDenied,
-            400..=499 => ErrorKind::Rejected,
-            200..=299 if code.is_some() => ErrorKind::Rejected,
-            _ => ErrorKind::Unavailable,
-        })
+    code.and_then(|code| by_code(code, retry_after)).unwrap_or_else(|| match http_status {
+        429 => ErrorKind::Throttled { retry_after },
+        401 => ErrorKind::CredentialsInvalid,
+        403 => ErrorKind::AccessDenied,
+        400..=499 => ErrorKind::Rejected,
+        200..=299 if code.is_some() => ErrorKind::Rejected,
+        _ => ErrorKind::Unavailable,
+    })
 }
 
 /// The public codes whose meaning does not depend on the status they come with.
 fn by_code(code: &str, retry_after: Option<Duration>) -> Option<ErrorKind> {
     match code {
-        "FlowLimitExceeded" | "AccountFlowLimitExceeded" => {
-            Some(ErrorKind::Throttled { retry_after })
-        }
+        "FlowLimitExceeded" | "AccountFlowLimitExceeded" => Some(ErrorKind::Throttled { retry_after }),
         "InternalError"
         | "UndefinedError"
         | "FailToConnect"
@@ -242,11 +214,7 @@ mod tests {
     #[track_caller]
     fn check(code: Option<&str>, statuses: &[u16], kind: ErrorKind) {
         for &status in statuses {
-            assert_eq!(
-                Error::refused(code.map(Into::into), status, None).kind,
-                kind,
-                "{code:?} with {status}"
-            );
+            assert_eq!(Error::refused(code.map(Into::into), status, None).kind, kind, "{code:?} with {status}");
         }
     }
 
@@ -290,17 +258,9 @@ mod tests {
             check(code, &[401], ErrorKind::CredentialsInvalid);
             check(code, &[403], ErrorKind::AccessDenied);
             check(code, &[429], THROTTLED);
-            check(
-                code,
-                &[301, 302, 308, 500, 502, 503, 504],
-                ErrorKind::Unavailable,
-            );
+            check(code, &[301, 302, 308, 500, 502, 503, 504], ErrorKind::Unavailable);
         }
-        check(
-            Some("LimitExceeded.MaximumTaskIds"),
-            &[200],
-            ErrorKind::Rejected,
-        );
+        check(Some("LimitExceeded.MaximumTaskIds"), &[200], ErrorKind::Rejected);
         check(None, &[200, 204], ErrorKind::Unavailable);
     }
 
@@ -309,10 +269,7 @@ mod tests {
         let seen = |kind: ErrorKind| (kind.label(), kind.concerns_lane());
         assert_eq!(seen(THROTTLED), ("throttled", true));
         assert_eq!(seen(ErrorKind::Unavailable), ("unavailable", true));
-        assert_eq!(
-            seen(ErrorKind::CredentialsInvalid),
-            ("credentials_invalid", true)
-        );
+        assert_eq!(seen(ErrorKind::CredentialsInvalid), ("credentials_invalid", true));
         assert_eq!(seen(ErrorKind::Clock), ("clock", true));
         assert_eq!(seen(ErrorKind::AccessDenied), ("access_denied", false));
         assert_eq!(seen(ErrorKind::Rejected), ("rejected", false));
@@ -321,14 +278,9 @@ mod tests {
     #[test]
     fn a_message_says_what_happened_and_what_to_do() {
         let bare = Error::refused(None, 404, None);
-        assert_eq!(
-            bare.to_string(),
-            "the cloud refuses this request (HTTP 404): check the id and the region"
-        );
-        let full = Error {
-            request_id: Some("20220506".into()),
-            ..Error::refused(Some("LackPolicy".into()), 403, None)
-        };
+        assert_eq!(bare.to_string(), "the cloud refuses this request (HTTP 404): check the id and the region");
+        let full =
+            Error { request_id: Some("20220506".into()), ..Error::refused(Some("LackPolicy".into()), 403, None) };
         assert_eq!(
             full.to_string(),
             "the credentials lack a permission (LackPolicy, HTTP 403, request 20220506): \
@@ -338,27 +290,18 @@ mod tests {
 
     #[test]
     fn a_cause_is_told_by_the_chain_and_not_twice() {
-        let error = Error {
-            source: Some(Cause::Misshapen),
-            ..Error::refused(None, 200, None)
-        };
+        let error = Error { source: Some(Cause::Misshapen), ..Error::refused(None, 200, None) };
         assert_eq!(
             error.to_string(),
             "the cloud gives no usable answer (HTTP 200): nothing to do, the operator tries again"
         );
         let source = error.source().map(ToString::to_string);
-        assert_eq!(
-            source.as_deref(),
-            Some("the answer is not shaped as documented")
-        );
+        assert_eq!(source.as_deref(), Some("the answer is not shaped as documented"));
     }
 
     #[test]
     fn what_the_cloud_names_is_kept_without_anything_unsafe() {
-        assert_eq!(
-            sanitise("LimitExceeded.MaximumTaskIds").as_deref(),
-            Some("LimitExceeded.MaximumTaskIds")
-        );
+        assert_eq!(sanitise("LimitExceeded.MaximumTaskIds").as_deref(), Some("LimitExceeded.MaximumTaskIds"));
         assert_eq!(sanitise("<b>\n20_2-6\u{202e}").as_deref(), Some("b20_2-6"));
         assert_eq!(sanitise("\r\n "), None);
     }

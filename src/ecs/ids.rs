@@ -9,9 +9,7 @@ pub const MAX_ID: usize = 128;
 
 /// A text is not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "an id is 1 to 128 letters, digits, _ and -, and starts with a letter or digit: copy it whole"
-)]
+#[error("an id is 1 to 128 letters, digits, _ and -, and starts with a letter or digit: copy it whole")]
 pub struct IdError;
 
 macro_rules! id {
@@ -62,9 +60,7 @@ impl<T: Ord> Ids<T> {
     pub fn new(mut ids: Vec<T>) -> Option<Self> {
         ids.sort_unstable();
         ids.dedup();
-        (1..=Self::MAX)
-            .contains(&ids.len())
-            .then(|| Self(ids.into_boxed_slice()))
+        (1..=Self::MAX).contains(&ids.len()).then(|| Self(ids.into_boxed_slice()))
     }
 }
 
@@ -91,11 +87,10 @@ impl Batch {
     pub(super) fn asks_for(&self, task: &Task) -> bool {
         match self {
             Self::Tasks(ids) => ids.0.binary_search(&task.id).is_ok(),
-            Self::Resources(ids) => task.resource_id.as_deref().is_some_and(|resource| {
-                ids.0
-                    .binary_search_by(|id| id.as_str().cmp(resource))
-                    .is_ok()
-            }),
+            Self::Resources(ids) => task
+                .resource_id
+                .as_deref()
+                .is_some_and(|resource| ids.0.binary_search_by(|id| id.as_str().cmp(resource)).is_ok()),
         }
     }
 
@@ -111,16 +106,11 @@ impl Batch {
 fn is_id(text: &str) -> bool {
     text.len() <= MAX_ID
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
 fn numbered<'a>(name: &str, values: impl Iterator<Item = &'a str>) -> Vec<(String, &'a str)> {
-    values
-        .zip(1..)
-        .map(|(value, n)| (format!("{name}.{n}"), value))
-        .collect()
+    values.zip(1..).map(|(value, n)| (format!("{name}.{n}"), value)).collect()
 }
 
 #[cfg(test)]
@@ -135,27 +125,11 @@ mod tests {
     fn an_id_is_taken_as_the_cloud_spells_it_and_the_documentations_stars_are_refused() {
         let longest = "a".repeat(128);
         for good in ["t-ybnz9qci2sahiqdl0001", "A_b-9", "7", &longest] {
-            assert_eq!(
-                TaskId::parse(good).map(|id| id.to_string()),
-                Ok(good.to_owned())
-            );
-            assert_eq!(
-                ResourceId::parse(good).map(|id| id.to_string()),
-                Ok(good.to_owned())
-            );
+            assert_eq!(TaskId::parse(good).map(|id| id.to_string()), Ok(good.to_owned()));
+            assert_eq!(ResourceId::parse(good).map(|id| id.to_string()), Ok(good.to_owned()));
         }
         let too_long = "a".repeat(129);
-        for bad in [
-            "",
-            "-t",
-            "_t",
-            "t-ybnz9qci2sahiqdl****",
-            "t 1",
-            "t-1\n",
-            "t-é",
-            "t&x=1",
-            &too_long,
-        ] {
+        for bad in ["", "-t", "_t", "t-ybnz9qci2sahiqdl****", "t 1", "t-1\n", "t-é", "t&x=1", &too_long] {
             assert_eq!(TaskId::parse(bad), Err(IdError), "{bad:?}");
             assert_eq!(ResourceId::parse(bad), Err(IdError), "{bad:?}");
         }
@@ -163,17 +137,10 @@ mod tests {
 
     #[test]
     fn a_batch_holds_one_to_a_hundred_distinct_ids() {
-        let numbered = |n: usize| {
-            (0..n)
-                .map(|i| TaskId::parse(&format!("t-{i:03}")).unwrap())
-                .collect()
-        };
+        let numbered = |n: usize| (0..n).map(|i| TaskId::parse(&format!("t-{i:03}")).unwrap()).collect();
         assert_eq!(Ids::<TaskId>::new(Vec::new()), None);
         assert_eq!(Ids::<TaskId>::new(numbered(101)), None);
-        assert_eq!(
-            Ids::<TaskId>::new(numbered(100)).map(|ids| Batch::Tasks(ids).size()),
-            Some(100)
-        );
+        assert_eq!(Ids::<TaskId>::new(numbered(100)).map(|ids| Batch::Tasks(ids).size()), Some(100));
         let repeated = Ids::new(tasks(&["t-2", "t-1", "t-2"])).unwrap();
         assert_eq!(*repeated.0, tasks(&["t-1", "t-2"]));
     }
@@ -181,13 +148,9 @@ mod tests {
     #[test]
     fn ids_become_parameters_counted_from_one() {
         let of_tasks = Batch::Tasks(Ids::new(tasks(&["t-b", "t-a"])).unwrap());
-        let of_images =
-            Batch::Resources(Ids::new(vec![ResourceId::parse("image-a").unwrap()]).unwrap());
+        let of_images = Batch::Resources(Ids::new(vec![ResourceId::parse("image-a").unwrap()]).unwrap());
         let owned = |name: &str, value| (name.to_owned(), value);
-        assert_eq!(
-            of_tasks.parameters(),
-            [owned("TaskIds.1", "t-a"), owned("TaskIds.2", "t-b")]
-        );
+        assert_eq!(of_tasks.parameters(), [owned("TaskIds.1", "t-a"), owned("TaskIds.2", "t-b")]);
         assert_eq!(of_images.parameters(), [owned("ResourceIds.1", "image-a")]);
     }
 }

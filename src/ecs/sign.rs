@@ -36,20 +36,12 @@ pub(super) struct Scope<'a> {
 }
 
 /// Lower-case hexadecimal SHA-256 of no body at all.
-pub(super) const EMPTY_PAYLOAD: &str =
-    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+pub(super) const EMPTY_PAYLOAD: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// The value of `Authorization`.
-pub(super) fn authorization(
-    request: &Request<'_>,
-    scope: &Scope<'_>,
-    credentials: &Credentials,
-) -> String {
+pub(super) fn authorization(request: &Request<'_>, scope: &Scope<'_>, credentials: &Credentials) -> String {
     let key = signing_key(credentials.secret_key(), scope);
-    let signature = hex::encode(hmac(
-        key.expose_secret(),
-        &string_to_sign(scope, &canonical_request(request)),
-    ));
+    let signature = hex::encode(hmac(key.expose_secret(), &string_to_sign(scope, &canonical_request(request))));
     format!(
         "{ALGORITHM} Credential={}/{}, SignedHeaders={}, Signature={signature}",
         credentials.access_key(),
@@ -67,10 +59,8 @@ pub(super) fn date(now: Timestamp) -> String {
 pub(super) fn canonical_query(mut parameters: Vec<(String, &str)>) -> String {
     parameters.sort_by(|(a, _), (b, _)| a.cmp(b));
     let escape = |text| utf8_percent_encode(text, ESCAPED).to_string();
-    let pairs: Vec<String> = parameters
-        .iter()
-        .map(|(name, value)| format!("{}={}", escape(name), escape(value)))
-        .collect();
+    let pairs: Vec<String> =
+        parameters.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
     pairs.join("&")
 }
 
@@ -78,11 +68,7 @@ const ALGORITHM: &str = "HMAC-SHA256";
 const TERMINATOR: &str = "request";
 
 /// All but the unreserved characters of RFC 3986.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 impl Scope<'_> {
     fn day(&self) -> &str {
@@ -90,12 +76,7 @@ impl Scope<'_> {
     }
 
     fn path(&self) -> String {
-        format!(
-            "{}/{}/{}/{TERMINATOR}",
-            self.day(),
-            self.region,
-            self.service
-        )
+        format!("{}/{}/{}/{TERMINATOR}", self.day(), self.region, self.service)
     }
 }
 
@@ -104,22 +85,11 @@ fn canonical_request(request: &Request<'_>) -> String {
         .into_iter()
         .map(|(name, value)| format!("{name}:{}\n", canonical_value(name, value)))
         .collect();
-    [
-        request.method,
-        request.path,
-        request.query,
-        &headers,
-        &signed_headers(request),
-        request.payload_hash,
-    ]
-    .join("\n")
+    [request.method, request.path, request.query, &headers, &signed_headers(request), request.payload_hash].join("\n")
 }
 
 fn signed_headers(request: &Request<'_>) -> String {
-    let names: Vec<&str> = sorted(request.headers)
-        .into_iter()
-        .map(|(name, _)| name)
-        .collect();
+    let names: Vec<&str> = sorted(request.headers).into_iter().map(|(name, _)| name).collect();
     names.join(";")
 }
 
@@ -131,9 +101,7 @@ fn string_to_sign(scope: &Scope<'_>, canonical_request: &str) -> String {
 fn signing_key(secret: &SecretString, scope: &Scope<'_>) -> SecretBox<[u8; 32]> {
     let start = hmac(secret.expose_secret().as_bytes(), scope.day());
     SecretBox::new(Box::new(
-        [scope.region, scope.service, TERMINATOR]
-            .into_iter()
-            .fold(start, |key, part| hmac(&key, part)),
+        [scope.region, scope.service, TERMINATOR].into_iter().fold(start, |key, part| hmac(&key, part)),
     ))
 }
 
@@ -155,10 +123,7 @@ fn canonical_value<'a>(name: &str, value: &'a str) -> &'a str {
     if name != "host" {
         return value;
     }
-    value
-        .strip_suffix(":443")
-        .or_else(|| value.strip_suffix(":80"))
-        .unwrap_or(value)
+    value.strip_suffix(":443").or_else(|| value.strip_suffix(":80")).unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -202,15 +167,9 @@ mod tests {
 
     /// Every vector whose signature travels in the header, as the official SDKs and documents made them.
     fn vectors() -> Vec<Vector> {
-        let text = include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/signature/vectors.json"
-        ));
+        let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/signature/vectors.json"));
         let all: Vectors = serde_json::from_str(text).unwrap();
-        all.vectors
-            .into_iter()
-            .filter(|vector| vector.kind.starts_with("header"))
-            .collect()
+        all.vectors.into_iter().filter(|vector| vector.kind.starts_with("header")).collect()
     }
 
     impl Vector {
@@ -220,23 +179,13 @@ mod tests {
 
         #[track_caller]
         fn check(&self, stage: &str, found: &str) {
-            assert_eq!(
-                Some(found),
-                self.expected(stage),
-                "{stage} of {}",
-                self.name
-            );
+            assert_eq!(Some(found), self.expected(stage), "{stage} of {}", self.name);
         }
     }
 
     impl Input {
         fn query(&self) -> String {
-            canonical_query(
-                self.query
-                    .iter()
-                    .map(|(name, value)| (name.clone(), value.as_str()))
-                    .collect(),
-            )
+            canonical_query(self.query.iter().map(|(name, value)| (name.clone(), value.as_str())).collect())
         }
 
         fn payload_hash(&self) -> String {
@@ -245,30 +194,17 @@ mod tests {
 
         /// What the vector's client signs: chosen by hand, or all that the Python signer takes.
         fn signed(&self, payload_hash: &str) -> Vec<(String, String)> {
-            let mut headers: BTreeMap<String, String> = self
-                .headers
-                .iter()
-                .map(|(name, value)| (name.to_lowercase(), value.clone()))
-                .collect();
+            let mut headers: BTreeMap<String, String> =
+                self.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
             headers.extend(self.host.clone().map(|host| ("host".to_owned(), host)));
             headers.insert("x-date".to_owned(), self.x_date.clone());
             headers.insert("x-content-sha256".to_owned(), payload_hash.to_owned());
-            headers.extend(
-                self.session_token
-                    .clone()
-                    .map(|token| ("x-security-token".to_owned(), token)),
-            );
+            headers.extend(self.session_token.clone().map(|token| ("x-security-token".to_owned(), token)));
             let taken = |name: &String| match &self.signed_headers {
                 Some(names) => names.contains(name),
-                None => {
-                    name.starts_with("x-")
-                        || ["host", "content-type", "content-md5"].contains(&name.as_str())
-                }
+                None => name.starts_with("x-") || ["host", "content-type", "content-md5"].contains(&name.as_str()),
             };
-            headers
-                .into_iter()
-                .filter(|(name, _)| taken(name))
-                .collect()
+            headers.into_iter().filter(|(name, _)| taken(name)).collect()
         }
 
         fn credentials(&self) -> Credentials {
@@ -287,11 +223,7 @@ mod tests {
             let input = &vector.input;
             let (query, payload_hash) = (input.query(), input.payload_hash());
             let signed = input.signed(&payload_hash);
-            let headers: Vec<(&str, &str)> = signed
-                .iter()
-                .rev()
-                .map(|(name, value)| (&**name, &**value))
-                .collect();
+            let headers: Vec<(&str, &str)> = signed.iter().rev().map(|(name, value)| (&**name, &**value)).collect();
             let request = Request {
                 method: &input.method,
                 path: &input.path,
@@ -299,41 +231,26 @@ mod tests {
                 headers: &headers,
                 payload_hash: &payload_hash,
             };
-            let scope = Scope {
-                date: &input.x_date,
-                region: &input.region,
-                service: &input.service,
-            };
+            let scope = Scope { date: &input.x_date, region: &input.region, service: &input.service };
             let credentials = input.credentials();
             let canonical = canonical_request(&request);
 
             vector.check("canonical_query", &query);
             vector.check("payload_sha256", &payload_hash);
             vector.check("canonical_request", &canonical);
-            vector.check(
-                "canonical_request_sha256",
-                &hex::encode(Sha256::digest(&canonical)),
-            );
+            vector.check("canonical_request_sha256", &hex::encode(Sha256::digest(&canonical)));
             vector.check("string_to_sign", &string_to_sign(&scope, &canonical));
             let key = signing_key(credentials.secret_key(), &scope);
             vector.check("signing_key_hex", &hex::encode(key.expose_secret()));
             vector.check("signed_headers", &signed_headers(&request));
-            vector.check(
-                "authorization",
-                &authorization(&request, &scope, &credentials),
-            );
+            vector.check("authorization", &authorization(&request, &scope, &credentials));
         }
     }
 
     #[test]
     fn the_vectors_cover_every_kind_of_header_signature() {
         let kinds: Vec<String> = vectors().into_iter().map(|vector| vector.kind).collect();
-        for kind in [
-            "header",
-            "header-captured",
-            "header-documented",
-            "header-other-sdk",
-        ] {
+        for kind in ["header", "header-captured", "header-documented", "header-other-sdk"] {
             assert!(kinds.iter().any(|known| known == kind), "{kind}");
         }
     }
@@ -366,11 +283,7 @@ mod tests {
 
     #[test]
     fn the_signing_key_does_not_show() {
-        let scope = Scope {
-            date: "20220506T000712Z",
-            region: "cn-beijing",
-            service: "ecs",
-        };
+        let scope = Scope { date: "20220506T000712Z", region: "cn-beijing", service: "ecs" };
         let key = signing_key(&"secret".into(), &scope);
         assert_eq!(format!("{key:?}"), "SecretBox<[u8; 32]>([REDACTED])");
     }

@@ -78,10 +78,7 @@ impl Task {
 ///
 /// Counts characters, as `maxLength` in a CRD does.
 pub(super) fn word(text: &str, max: usize) -> Option<Box<str>> {
-    let end = text
-        .char_indices()
-        .nth(max)
-        .map_or(text.len(), |(at, _)| at);
+    let end = text.char_indices().nth(max).map_or(text.len(), |(at, _)| at);
     (end > 0).then(|| text[..end].into())
 }
 

@@ -38,11 +38,7 @@ pub(super) struct Page {
 /// The query of one page.
 pub(super) fn query(batch: &Batch, next: Option<&str>) -> String {
     let mut parameters = batch.parameters();
-    for (name, value) in [
-        ("Action", "DescribeTasks"),
-        ("Version", "2020-04-01"),
-        ("MaxResults", MAX_RESULTS),
-    ] {
+    for (name, value) in [("Action", "DescribeTasks"), ("Version", "2020-04-01"), ("MaxResults", MAX_RESULTS)] {
         parameters.push((name.to_owned(), value));
     }
     parameters.extend(next.map(|token| ("NextToken".to_owned(), token)));
@@ -51,23 +47,13 @@ pub(super) fn query(batch: &Batch, next: Option<&str>) -> String {
 
 /// What an answer says; its body may also be the reason why there is none.
 pub(super) fn decode(head: &Head, body: Result<Vec<u8>, Cause>) -> Result<Page, Error> {
-    let body: Value = body
-        .and_then(|body| Ok(serde_json::from_slice(&body)?))
-        .map_err(|cause| head.unreadable(cause))?;
-    let named = body["ResponseMetadata"]["RequestId"]
-        .as_str()
-        .and_then(sanitise);
+    let body: Value =
+        body.and_then(|body| Ok(serde_json::from_slice(&body)?)).map_err(|cause| head.unreadable(cause))?;
+    let named = body["ResponseMetadata"]["RequestId"].as_str().and_then(sanitise);
     let request_id = named.or_else(|| head.request_id.clone());
     match content(head, &body) {
-        Ok((tasks, next)) => Ok(Page {
-            tasks,
-            next,
-            request_id,
-        }),
-        Err(error) => Err(Error {
-            request_id,
-            ..error
-        }),
+        Ok((tasks, next)) => Ok(Page { tasks, next, request_id }),
+        Err(error) => Err(Error { request_id, ..error }),
     }
 }
 
@@ -99,11 +85,7 @@ impl Head {
     }
 
     fn unreadable(&self, cause: Cause) -> Error {
-        Error {
-            request_id: self.request_id.clone(),
-            source: Some(cause),
-            ..self.refused(None)
-        }
+        Error { request_id: self.request_id.clone(), source: Some(cause), ..self.refused(None) }
     }
 }
 
@@ -125,17 +107,12 @@ fn content(head: &Head, body: &Value) -> Result<(Vec<Task>, Option<String>), Err
 /// `volcenginequery/unmarshal_error.go`). Its own status counts where HTTP reports none.
 fn gateway_refusal(head: &Head, body: &Value) -> Error {
     let code = body["errorcode"].as_str().and_then(sanitise);
-    let inner = body["HTTPCode"]
-        .as_u64()
-        .and_then(|inner| u16::try_from(inner).ok());
+    let inner = body["HTTPCode"].as_u64().and_then(|inner| u16::try_from(inner).ok());
     let error = match inner.filter(|inner| (400..600).contains(inner)) {
         Some(inner) if head.status < 400 => Error::refused(code, inner, head.retry_after),
         Some(_) | None => head.refused(code),
     };
-    Error {
-        source: error.code.is_none().then_some(Cause::Misshapen),
-        ..error
-    }
+    Error { source: error.code.is_none().then_some(Cause::Misshapen), ..error }
 }
 
 /// Tasks and next token. No result, or no list in it, means no tasks, as the SDKs read it.
@@ -195,12 +172,7 @@ mod tests {
         "Type": "ExportImage", "Process": 100, "Status": "Succeeded" } ] } }"#;
 
     fn head(status: u16) -> Head {
-        Head {
-            status,
-            date: None,
-            retry_after: None,
-            request_id: None,
-        }
+        Head { status, date: None, retry_after: None, request_id: None }
     }
 
     fn bare(id: &str) -> Task {
@@ -222,11 +194,7 @@ mod tests {
     }
 
     fn page(tasks: Vec<Task>, next: Option<&str>) -> Page {
-        Page {
-            tasks,
-            next: next.map(str::to_owned),
-            request_id: Some("r-1".into()),
-        }
+        Page { tasks, next: next.map(str::to_owned), request_id: Some("r-1".into()) }
     }
 
     type Seen = (ErrorKind, Option<Box<str>>, Option<u16>, Option<Box<str>>);
@@ -252,32 +220,20 @@ mod tests {
             ended_at: Some("2022-05-06T00:07:12+08:00".into()),
             ..bare("t-ybnz9qci2sahiqdl0001")
         };
-        let page = Page {
-            tasks: vec![task],
-            next: None,
-            request_id: Some("202106111445100102252431000052".into()),
-        };
+        let page = Page { tasks: vec![task], next: None, request_id: Some("202106111445100102252431000052".into()) };
         assert_eq!(decode(&head(200), Ok(DOCUMENTED.into())).unwrap(), page);
     }
 
     #[test]
     fn no_result_or_no_list_is_an_answer_without_tasks() {
-        for empty in [
-            json!(null),
-            json!({}),
-            json!({"Tasks": null, "NextToken": null}),
-            json!({"Tasks": []}),
-        ] {
+        for empty in [json!(null), json!({}), json!({"Tasks": null, "NextToken": null}), json!({"Tasks": []})] {
             assert_eq!(answer(empty).unwrap(), page(vec![], None));
         }
     }
 
     #[test]
     fn a_next_token_is_kept_as_it_is() {
-        assert_eq!(
-            answer(json!({"NextToken": "a+b/c=="})).unwrap(),
-            page(vec![], Some("a+b/c=="))
-        );
+        assert_eq!(answer(json!({"NextToken": "a+b/c=="})).unwrap(), page(vec![], Some("a+b/c==")));
     }
 
     #[test]
@@ -287,14 +243,8 @@ mod tests {
             {"Id": "t-1", "Type": 7, "Status": {}, "Process": [], "ResourceId": null, "CreatedAt": false, "EndAt": ""},
             {"Id": "t-2", "Status": "Paused", "Reason": "a field that does not exist yet"},
         ]);
-        let paused = Task {
-            status: Some("Paused".into()),
-            ..bare("t-2")
-        };
-        assert_eq!(
-            answer(json!({"Tasks": tasks})).unwrap(),
-            page(vec![bare("t-1"), paused], None)
-        );
+        let paused = Task { status: Some("Paused".into()), ..bare("t-2") };
+        assert_eq!(answer(json!({"Tasks": tasks})).unwrap(), page(vec![bare("t-1"), paused], None));
     }
 
     #[test]
@@ -314,10 +264,7 @@ mod tests {
             ended_at: cut(64),
             ..bare("t-1")
         };
-        assert_eq!(
-            answer(json!({"Tasks": [task]})).unwrap(),
-            page(vec![expected], None)
-        );
+        assert_eq!(answer(json!({"Tasks": [task]})).unwrap(), page(vec![expected], None));
     }
 
     #[test]
@@ -356,64 +303,32 @@ mod tests {
         let throttled = ErrorKind::Throttled { retry_after: None };
         for status in [200, 400, 429] {
             let code = "AccountFlowLimitExceeded";
-            assert_eq!(
-                refused(status, &body(code)),
-                seen(throttled, code, status, "r-1")
-            );
+            assert_eq!(refused(status, &body(code)), seen(throttled, code, status, "r-1"));
         }
         assert_eq!(
             refused(401, &body("InvalidAccessKey")),
-            seen(
-                ErrorKind::CredentialsInvalid,
-                "InvalidAccessKey",
-                401,
-                "r-1"
-            )
+            seen(ErrorKind::CredentialsInvalid, "InvalidAccessKey", 401, "r-1")
         );
+        assert_eq!(refused(200, &body("")), seen(ErrorKind::Unavailable, "", 200, "r-1"));
         assert_eq!(
-            refused(200, &body("")),
-            seen(ErrorKind::Unavailable, "", 200, "r-1")
-        );
-        assert_eq!(
-            refused(
-                200,
-                r#"{"ResponseMetadata": {"Error": "broken"}, "Result": {"Tasks": []}}"#
-            ),
+            refused(200, r#"{"ResponseMetadata": {"Error": "broken"}, "Result": {"Tasks": []}}"#),
             seen(ErrorKind::Unavailable, "", 200, "")
         );
     }
 
     #[test]
     fn tasks_in_an_answer_that_reports_failure_by_status_do_not_count() {
-        assert_eq!(
-            refused(500, DOCUMENTED),
-            seen(
-                ErrorKind::Unavailable,
-                "",
-                500,
-                "202106111445100102252431000052"
-            )
-        );
+        assert_eq!(refused(500, DOCUMENTED), seen(ErrorKind::Unavailable, "", 500, "202106111445100102252431000052"));
     }
 
     #[test]
     fn a_gateways_own_body_is_understood() {
         let throttled = ErrorKind::Throttled { retry_after: None };
-        let limit =
-            r#"{"HTTPCode": 429, "errorcode": "FlowLimitExceeded", "message": "slow down"}"#;
-        assert_eq!(
-            refused(429, limit),
-            seen(throttled, "FlowLimitExceeded", 429, "")
-        );
+        let limit = r#"{"HTTPCode": 429, "errorcode": "FlowLimitExceeded", "message": "slow down"}"#;
+        assert_eq!(refused(429, limit), seen(throttled, "FlowLimitExceeded", 429, ""));
         let unnamed = r#"{"HTTPCode": 503, "message": "no backend"}"#;
-        assert_eq!(
-            refused(200, unnamed),
-            seen(ErrorKind::Unavailable, "", 503, "")
-        );
-        assert_eq!(
-            refused(403, unnamed),
-            seen(ErrorKind::AccessDenied, "", 403, "")
-        );
+        assert_eq!(refused(200, unnamed), seen(ErrorKind::Unavailable, "", 503, ""));
+        assert_eq!(refused(403, unnamed), seen(ErrorKind::AccessDenied, "", 403, ""));
     }
 
     #[test]
@@ -433,21 +348,9 @@ mod tests {
             r#"{"ResponseMetadata": null, "Result": {"Tasks": []}}"#,
         ];
         for body in unreadable {
-            assert_eq!(
-                refused(200, body),
-                seen(ErrorKind::Unavailable, "", 200, ""),
-                "{body}"
-            );
-            assert_eq!(
-                refused(502, body),
-                seen(ErrorKind::Unavailable, "", 502, ""),
-                "{body}"
-            );
-            assert_eq!(
-                refused(400, body),
-                seen(ErrorKind::Rejected, "", 400, ""),
-                "{body}"
-            );
+            assert_eq!(refused(200, body), seen(ErrorKind::Unavailable, "", 200, ""), "{body}");
+            assert_eq!(refused(502, body), seen(ErrorKind::Unavailable, "", 502, ""), "{body}");
+            assert_eq!(refused(400, body), seen(ErrorKind::Rejected, "", 400, ""), "{body}");
         }
     }
 
@@ -468,24 +371,13 @@ mod tests {
 
     #[test]
     fn the_request_id_of_the_header_stands_in_for_a_missing_one() {
-        let head = Head {
-            request_id: Some("r-2".into()),
-            ..head(502)
-        };
-        assert_eq!(
-            decode(&head, Ok(Vec::new()))
-                .unwrap_err()
-                .request_id
-                .as_deref(),
-            Some("r-2")
-        );
-        assert_eq!(
-            decode(&head, Ok(DOCUMENTED.into()))
-                .unwrap_err()
-                .request_id
-                .as_deref(),
-            Some("202106111445100102252431000052")
-        );
+        let head = Head { request_id: Some("r-2".into()), ..head(502) };
+        for (body, request_id) in
+            [("", "r-2"), (r#"{"ResponseMetadata": {}}"#, "r-2"), (DOCUMENTED, "202106111445100102252431000052")]
+        {
+            let error = decode(&head, Ok(body.into())).unwrap_err();
+            assert_eq!(error.request_id.as_deref(), Some(request_id), "{body}");
+        }
     }
 
     #[test]
@@ -503,11 +395,7 @@ mod tests {
             ("-1", None),
             ("soon", None),
         ] {
-            assert_eq!(
-                retry_after(value, now),
-                wait.map(Duration::from_secs),
-                "{value:?}"
-            );
+            assert_eq!(retry_after(value, now), wait.map(Duration::from_secs), "{value:?}");
         }
     }
 

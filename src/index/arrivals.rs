@@ -63,6 +63,7 @@ impl Index {
 
     fn changes(&mut self, key: EntryKey, seen: Sighting, now: Now) {
         let entry = &mut self.entries[key.slot as usize];
+        let written_by_us = seen.version == entry.version && entry.watched < entry.version;
         entry.version = seen.version;
         entry.watched = seen.version;
         let spec_changed = entry.followed.generation != seen.generation;
@@ -78,8 +79,12 @@ impl Index {
             entry.followed.request = seen.request.map(|value| (value, now.mono));
         }
         // What is decided but not stored yet stays decided: a fact that was learnt is not unlearnt.
-        if entry.pending.is_settled() {
+        // Nor is what we wrote ourselves: an older CRD may have pruned it, and would have it written over and over.
+        if entry.pending.is_settled() && !written_by_us {
             entry.followed.status = Status::parse(&seen.status);
+        } else {
+            entry.pending.hope();
+            self.queue_anew(key, now);
         }
         if spec_changed {
             self.settle_rights(key);

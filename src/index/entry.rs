@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::Announcement;
 use super::writes::Pending;
+use crate::api::conditions::Course;
 use crate::api::{ImageTaskView, Lenient, MAX_RECONCILE_REQUEST, RECONCILE_REQUESTED_AT, SpecView, StatusView};
 use crate::followed::Followed;
 
@@ -90,6 +92,18 @@ impl Sighting {
 }
 
 impl Entry {
+    /// What is told of the standing of an entry.
+    pub(super) fn announcement(&self) -> Option<Announcement> {
+        let standing = self.followed.status.standing.as_ref()?;
+        Some(Announcement {
+            object: self.object.clone(),
+            uid: self.uid.clone(),
+            good: standing.course == Course::Succeeded,
+            reason: standing.reason,
+            message: standing.message.clone(),
+        })
+    }
+
     /// Whether it must be looked at soon: it was never seen in its present form, or somebody asks.
     pub(super) fn is_urgent(&self) -> bool {
         let followed = &self.followed;

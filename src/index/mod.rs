@@ -27,6 +27,7 @@ use crate::credentials::{Credentials, Fingerprint};
 use crate::ecs::Region;
 use crate::reason::Reason;
 use crate::followed::Followed;
+use crate::message::Message;
 use crate::observation::{Look, Observation};
 use crate::reconcile::{Next, Outcome, Rules, reconcile};
 use crate::schedule::Rate;
@@ -95,13 +96,30 @@ pub struct Index {
     news: Vec<News>,
 }
 
-/// What the metrics count of the changes in the index.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What others than the index care about.
+#[derive(Debug)]
 pub enum News {
     /// A task is over.
     Ended(Reason),
     /// An ImageTask got its first status, this long after its creation.
     FirstStatus(Duration),
+    /// An end or a lasting error is told in the status.
+    Told(Announcement),
+}
+
+/// An end or a lasting error, told once.
+#[derive(Debug)]
+pub struct Announcement {
+    /// The ImageTask.
+    pub object: ObjectName,
+    /// Its uid.
+    pub uid: Box<str>,
+    /// Whether it is good news.
+    pub good: bool,
+    /// The reason in its conditions.
+    pub reason: Reason,
+    /// The message in its conditions.
+    pub message: Message,
 }
 
 impl Index {

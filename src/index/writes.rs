@@ -109,12 +109,19 @@ pub(super) struct Pending {
     last: Option<Duration>,
     /// Nothing was ever written.
     unseen: bool,
+    /// The decided status tells an end or a lasting error that no written one told.
+    announce: bool,
 }
 
 impl Pending {
     /// Nothing to write yet.
     pub(super) fn of_unseen(unseen: bool) -> Self {
         Self { unseen, ..Self::default() }
+    }
+
+    /// Forgets failures: what the watch has brought since may have healed them.
+    pub(super) fn hope(&mut self) {
+        self.failures = 0;
     }
 
     /// Whether the stored status is the decided one, and stays so.
@@ -205,8 +212,12 @@ impl Index {
         let entry = self.entries.get_mut(key.slot as usize).filter(|entry| entry.serial == key.serial);
         let Some(entry) = entry else { return };
         let change = Change::between(&entry.followed.status, &status);
-        entry.followed.status = status;
         let pending = &mut entry.pending;
+        match status.lasting() {
+            None => pending.announce = false,
+            lasting => pending.announce |= lasting != entry.followed.status.lasting(),
+        }
+        entry.followed.status = status;
         pending.revision += 1;
         let urgent = pending.change.is_none_or(|before| change < before);
         pending.change = Some(pending.change.map_or(change, |before| before.min(change)));
@@ -241,36 +252,45 @@ impl Index {
     /// Takes note of what became of a write.
     pub fn written(&mut self, key: EntryKey, revision: Revision, written: Written, now: Now) {
         self.writes.in_flight -= 1;
-        let entry = self.entries.get_mut(key.slot as usize).filter(|entry| entry.serial == key.serial);
-        let Some(entry) = entry else { return };
-        let pending = &mut entry.pending;
-        pending.in_flight = false;
+        let Some(entry) = self.entry_mut(key) else { return };
+        entry.pending.in_flight = false;
         match written {
-            Written::Stored(view) => {
-                pending.failures = 0;
-                pending.last = Some(now.mono);
-                if std::mem::take(&mut pending.unseen) {
-                    let age = now.wall.duration_since(entry.followed.created);
-                    self.news.push(News::FirstStatus(age.try_into().unwrap_or_default()));
-                }
-                let version = view.metadata.resource_version.and_then(|version| version.parse().ok());
-                entry.version = entry.version.max(version.unwrap_or(0));
-                if pending.revision == revision.0 {
-                    pending.change = None;
-                }
-            }
-            Written::Conflict | Written::Failed => pending.failures += 1,
-            Written::Gone => pending.change = None,
+            Written::Stored(view) => self.stored(key, revision, &view, now),
+            Written::Conflict | Written::Failed => entry.pending.failures += 1,
+            Written::Gone => entry.pending.change = None,
         }
-        let Some(change) = pending.change else {
-            // The watch may have told of this write before its answer came.
-            if entry.watched >= entry.version {
-                self.review(key, now);
-            }
+        self.queue_anew(key, now);
+    }
+
+    /// Queues what an entry still has to write.
+    pub(super) fn queue_anew(&mut self, key: EntryKey, now: Now) {
+        let Some(entry) = self.entries.get(key.slot as usize).filter(|entry| entry.serial == key.serial) else { return };
+        if let Some(change) = entry.pending.change {
+            self.writes.queue(key, change, &entry.pending, &self.settings, now.mono);
+        }
+    }
+
+    fn stored(&mut self, key: EntryKey, revision: Revision, view: &ImageTaskView, now: Now) {
+        let entry = &mut self.entries[key.slot as usize];
+        let version = view.metadata.resource_version.as_ref().and_then(|version| version.parse().ok());
+        entry.version = entry.version.max(version.unwrap_or(0));
+        entry.pending.failures = 0;
+        entry.pending.last = Some(now.mono);
+        if std::mem::take(&mut entry.pending.unseen) {
+            let age = now.wall.duration_since(entry.followed.created);
+            self.news.push(News::FirstStatus(age.try_into().unwrap_or_default()));
+        }
+        if entry.pending.revision != revision.0 {
             return;
-        };
-        let slot = key.slot as usize;
-        self.writes.queue(key, change, &self.entries[slot].pending, &self.settings, now.mono);
+        }
+        entry.pending.change = None;
+        if std::mem::take(&mut entry.pending.announce) {
+            self.news.extend(entry.announcement().map(News::Told));
+        }
+        // The watch may have told of this write before its answer came.
+        if entry.watched >= entry.version {
+            self.review(key, now);
+        }
     }
 }
 

@@ -6,13 +6,16 @@ mod operator;
 pub(crate) use controlplane::ControlPlane;
 pub(crate) use operator::get;
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt;
 use imagetask_operator::api::{ImageTask, ImageTaskSpec, ImageTaskStatus, Phase};
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{Condition, await_condition};
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use simulator::Simulator;
@@ -121,6 +124,23 @@ impl World {
     /// Waits until the condition Ready has a reason.
     pub(crate) async fn until_reason(&self, name: &str, reason: &str) -> ImageTask {
         self.until(name, reason, |object| self::reason(object) == Some(reason)).await
+    }
+
+    /// Waits until the Events of this world are as described; each is `type reason name`, sorted.
+    pub(crate) async fn events_until(&self, are: impl Fn(&[String]) -> bool) -> Vec<String> {
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut changes = pin!(watcher(api, watcher::Config::default()).applied_objects());
+        let mut seen = Vec::new();
+        let enough = async {
+            while !are(&seen) {
+                let event = changes.next().await.unwrap().unwrap();
+                let word = |word: Option<String>| word.unwrap_or_default();
+                seen.push(format!("{} {} {}", word(event.type_), word(event.reason), word(event.involved_object.name)));
+                seen.sort();
+            }
+        };
+        tokio::time::timeout(PATIENCE, enough).await.expect("the events come in time");
+        seen
     }
 
     /// Waits until every ImageTask has been written at least once.

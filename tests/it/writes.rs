@@ -71,3 +71,21 @@ async fn a_user_who_writes_at_the_same_time_loses_nothing() {
         assert_eq!(object.metadata.labels.unwrap()["step"], percent.to_string());
     }
 }
+
+#[tokio::test]
+async fn an_end_and_a_lasting_error_get_one_event_each_and_polls_none() {
+    let world = World::new().await;
+    world.cloud.put(Task::export("t-1", "image-1").running(1));
+    let _operator = world.operator_with(&["--poll-interval=1s", "--not-found-grace=1s"]).await;
+    world.follow("t-1").await;
+    world.follow("t-2").await;
+    world.until_phase("t-2", Phase::Error).await;
+    world.cloud.until("three beats have passed", |cloud| cloud.asked("t-1") >= 3).await;
+    world.cloud.change("t-1", &json!({"Status": "Succeeded", "Process": 100}));
+    world.until_phase("t-1", Phase::Succeeded).await;
+    let seen = world.events_until(|events| events.len() >= 2).await;
+    assert_eq!(seen, [
+        "Normal TaskSucceeded t-1".to_owned(),
+        "Warning TaskNotFound t-2".to_owned(),
+    ]);
+}
