@@ -183,7 +183,10 @@ fn duration(text: &str) -> Result<Duration, String> {
     let parsed: kube::core::Duration = text.parse().map_err(|_| expected())?;
     // More than a year is a slip of the keyboard, and keeps all sums of durations far from overflow.
     let year = Duration::from_secs(365 * 24 * 3600);
-    Duration::from(parsed).checked_sub(Duration::ZERO).filter(|it| !text.starts_with('-') && *it <= year).ok_or_else(expected)
+    Duration::from(parsed)
+        .checked_sub(Duration::ZERO)
+        .filter(|it| !text.starts_with('-') && *it <= year)
+        .ok_or_else(expected)
 }
 
 fn poll_interval(text: &str) -> Result<Duration, String> {

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::health::Loop;
 use crate::index::Announcement;
 use crate::poll::API_SERVER_TIMEOUT;
-use crate::telemetry::chain;
+use crate::telemetry::{chain, complaint};
 
 /// Announcements that wait; at [`PACE`] those of the last 100 s.
 const WAITING: usize = 1_000;
@@ -59,10 +59,15 @@ pub async fn run(client: Client, mut announcements: mpsc::Receiver<Announcement>
         let outcome = timeout(API_SERVER_TIMEOUT, api.create(&PostParams::default(), &event)).await;
         let error = match &outcome {
             Ok(Ok(_)) => continue,
-            Ok(Err(error)) => chain(error),
+            Ok(Err(error)) => complaint(error),
             Err(elapsed) => chain(elapsed),
         };
-        warn!(namespace = &*announcement.object.namespace, name = &*announcement.object.name, error, "event not created");
+        warn!(
+            namespace = &*announcement.object.namespace,
+            name = &*announcement.object.name,
+            error,
+            "event not created"
+        );
     }
 }
 

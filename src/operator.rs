@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::{ecs, events};
 use crate::health::Health;
 use crate::index::WatchId;
 use crate::metrics::Metrics;
 use crate::shared::Shared;
-use crate::{poll, server, watch, write};
+use crate::{ecs, events};
+use crate::{poll, schema, server, watch, write};
 
 /// How long a clean stop waits for writes, well under the 30 s after which a kubelet kills.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -56,12 +56,26 @@ pub async fn run(
     let mut loops = tokio::task::JoinSet::new();
     for (id, scope) in config.scopes.into_iter().enumerate() {
         let watching = watch::run(client()?, scope, WatchId(id), shared.clone(), health.register_unready("watch"));
-        loops.spawn(async { watching.await; OperatorError::Ended("watch") });
+        loops.spawn(async {
+            watching.await;
+            OperatorError::Ended("watch")
+        });
     }
     let polling = poll::run(cloud, client()?, shared.clone(), health.register("poll"));
-    loops.spawn(async { polling.await; OperatorError::Ended("poll") });
+    loops.spawn(async {
+        polling.await;
+        OperatorError::Ended("poll")
+    });
     let announcing = events::run(client()?, announcements, shared.clock, health.register("events"));
-    loops.spawn(async { announcing.await; OperatorError::Ended("events") });
+    loops.spawn(async {
+        announcing.await;
+        OperatorError::Ended("events")
+    });
+    let reading = schema::run(client()?, shared.clone(), shared.clock, health.register("schema"));
+    loops.spawn(async {
+        reading.await;
+        OperatorError::Ended("schema")
+    });
     let serving = server::serve(listener, health.clone(), shared.clone());
     loops.spawn(async { serving.await.map_or_else(OperatorError::Server, |()| OperatorError::Ended("server")) });
     let writes_stop = CancellationToken::new();

@@ -13,7 +13,7 @@ use crate::ecs;
 use crate::health::Loop;
 use crate::index::{Question, SecretFault, SecretName};
 use crate::shared::Shared;
-use crate::telemetry::chain;
+use crate::telemetry::{chain, complaint};
 
 /// A call to the API server that takes longer than this has failed: kube sets no read timeout, and retries for
 /// minutes (kube-rs reference §2.5).
@@ -66,7 +66,7 @@ async fn read_secret(client: Client, name: SecretName, shared: Arc<Shared>) {
         Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Err(SecretFault::NotFound),
         Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => Err(SecretFault::Forbidden),
         Ok(Err(error)) => {
-            warn!(namespace = &*name.namespace, secret = &*name.name, error = chain(&error), "secret not read");
+            warn!(namespace = &*name.namespace, secret = &*name.name, error = complaint(&error), "secret not read");
             Err(SecretFault::Unreadable)
         }
         Err(elapsed) => {

@@ -117,13 +117,7 @@ fn row<'a>(task: &'a Followed, trouble: Option<Trouble>, look: &Look<'a>, now: N
 }
 
 /// The rows credentials, rejected, cloud trouble.
-fn failed<'a>(
-    task: &'a Followed,
-    trouble: Option<Trouble>,
-    failure: &'a Failure,
-    now: Now,
-    rules: &Rules,
-) -> Row<'a> {
+fn failed<'a>(task: &'a Followed, trouble: Option<Trouble>, failure: &'a Failure, now: Now, rules: &Rules) -> Row<'a> {
     let lasts = |since: Duration| now.mono.saturating_sub(since.max(task.fresh));
     let overdue = lasts(failure.since) >= rules.stuck_after;
     let (reason, course, next) = match failure.kind {
@@ -295,9 +289,10 @@ fn stands(
         Observation::Nothing | Observation::Missing { .. } | Observation::Failed(_) => None,
     };
     let news = found.filter(|found| !status.reported.as_ref().is_some_and(|told| told.tells_no_news(found)));
-    let told = status.standing.as_ref().filter(|told| {
-        told.course == course && told.reason == reason && cause.is_told_by(&told.message)
-    });
+    let told = status
+        .standing
+        .as_ref()
+        .filter(|told| told.course == course && told.reason == reason && cause.is_told_by(&told.message));
     let handled = handled(task, look);
     let region = status.region.as_ref().or(task.region.as_ref());
     let settled = status.observed_generation == task.generation && status.region.as_ref() == region;

@@ -1,16 +1,20 @@
 //! Which status fields the installed CRD can store: an older one prunes the newer ones, so they are not sent.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use kube::{Client, Resource};
 use serde_json::{Map, Value};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
 use crate::api::{ImageTask, ImageTaskStatus, crd};
+use crate::clock::Clock;
+use crate::health::Loop;
 use crate::poll::API_SERVER_TIMEOUT;
-use crate::telemetry::chain;
+use crate::shared::Shared;
+use crate::telemetry::{chain, complaint};
 
 /// What is known of the installed CRD.
 #[derive(Default)]
@@ -19,24 +23,40 @@ pub struct Schema {
     missing: Mutex<BTreeSet<String>>,
 }
 
-impl Schema {
-    /// Reads the served schema, and says once what it lacks. Every authenticated account may read it; the CRD itself
-    /// would need a ClusterRole.
-    pub async fn read(&self, client: &Client) {
-        let path = format!("/openapi/v3/apis/{}/{}", ImageTask::group(&()), ImageTask::version(&()));
-        let request = http::Request::get(path).body(Vec::new()).expect("the path is constant");
-        let served = match timeout(API_SERVER_TIMEOUT, client.request::<Value>(request)).await {
-            Ok(Ok(document)) => status_fields(&document),
-            // Without the CRD there is no schema; the watch says so.
-            Ok(Err(kube::Error::Api(status))) if status.is_not_found() => return,
-            Ok(Err(error)) => return warn!(error = chain(&error), "the served schema was not read"),
-            Err(elapsed) => return warn!(error = chain(&elapsed), "the served schema was not read"),
-        };
-        if let Some(served) = served {
-            self.learn(own_fields().difference(&served).cloned().collect());
-        }
-    }
+/// Between two readings of the served schema.
+const PERIOD: Duration = Duration::from_secs(60);
 
+/// Until the next reading where ImageTask is not described yet: the API server publishes it a moment after the CRD.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Reads the served schema again and again, and says once what it lacks. Every authenticated account may read it; the
+/// CRD itself would need a ClusterRole.
+pub async fn run(client: Client, shared: Arc<Shared>, clock: Clock, health: Loop) {
+    loop {
+        let served = health.turning(read(&client)).await;
+        let known = served.is_some();
+        if let Some(served) = served {
+            shared.schema.learn(own_fields().difference(&served).cloned().collect());
+        }
+        let next = clock.now().mono + if known { PERIOD } else { RETRY };
+        health.turning(sleep_until(Instant::from_std(clock.instant(next)))).await;
+    }
+}
+
+async fn read(client: &Client) -> Option<BTreeSet<String>> {
+    let path = format!("/openapi/v3/apis/{}/{}", ImageTask::group(&()), ImageTask::version(&()));
+    let request = http::Request::get(path).body(Vec::new()).expect("the path is constant");
+    match timeout(API_SERVER_TIMEOUT, client.request::<Value>(request)).await {
+        Ok(Ok(document)) => return status_fields(&document),
+        // Without the CRD there is no schema; the watch says so.
+        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => {}
+        Ok(Err(error)) => warn!(error = complaint(&error), "the served schema was not read"),
+        Err(elapsed) => warn!(error = chain(&elapsed), "the served schema was not read"),
+    }
+    None
+}
+
+impl Schema {
     /// The part of a status that the installed CRD can store.
     pub fn served_part(&self, status: &ImageTaskStatus) -> Map<String, Value> {
         let Ok(Value::Object(mut fields)) = serde_json::to_value(status) else { return Map::new() };

@@ -41,14 +41,8 @@ pub struct Reported {
 
 impl Status {
     /// The status of an object that the operator has never seen.
-    pub const UNSEEN: Self = Self {
-        observed_generation: -1,
-        reported: None,
-        region: None,
-        completion: None,
-        handled: None,
-        standing: None,
-    };
+    pub const UNSEEN: Self =
+        Self { observed_generation: -1, reported: None, region: None, completion: None, handled: None, standing: None };
 
     /// Reads a stored status; what nobody of ours can have written counts as not there, so the next look rewrites it.
     pub fn parse(stored: &Lenient<StatusView>) -> Self {
@@ -100,9 +94,9 @@ impl Status {
         match self.reported.as_ref().map(|task| TaskProgress::of(task.status.as_deref())) {
             None | Some(TaskProgress::Pending) => Phase::Pending,
             // An end is told by the conditions; between, the task is on its way.
-            Some(
-                TaskProgress::Running | TaskProgress::Unknown | TaskProgress::Succeeded | TaskProgress::Failed,
-            ) => Phase::Running,
+            Some(TaskProgress::Running | TaskProgress::Unknown | TaskProgress::Succeeded | TaskProgress::Failed) => {
+                Phase::Running
+            }
         }
     }
 

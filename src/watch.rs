@@ -34,21 +34,15 @@ pub struct Scope {
 /// Follows the ImageTasks of one scope, for ever.
 pub async fn run(client: Client, scope: Scope, id: WatchId, shared: Arc<Shared>, health: Loop) {
     let api: Api<ImageTaskView> = match &scope.namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
     };
     let mut config = Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
     config.label_selector = scope.selector;
     let mut events = pin!(watcher(api, config).default_backoff());
     while let Some(event) = health.turning(events.next()).await {
         match event {
-            Ok(event) => {
-                // A CRD that changes ends the watch, so each list meets the schema that is served then.
-                if let Event::Init = event {
-                    health.turning(shared.schema.read(&client)).await;
-                }
-                apply(event, id, &shared, &health);
-            }
+            Ok(event) => apply(event, id, &shared, &health),
             Err(error) => report(&error, &shared),
         }
     }
@@ -86,7 +80,9 @@ fn report(error: &watcher::Error, shared: &Shared) {
         | watcher::Error::NoResourceVersion => false,
     };
     if missing {
-        warn!("the CRD imagetasks.ecs.volcengine.com is not installed: waiting for it (imagetask-operator crd prints it)");
+        warn!(
+            "the CRD imagetasks.ecs.volcengine.com is not installed: waiting for it (imagetask-operator crd prints it)"
+        );
     } else {
         warn!(error = chain(error), "the watch of ImageTasks is retried");
     }

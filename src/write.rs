@@ -16,7 +16,7 @@ use crate::index::{ObjectName, Write, Written};
 use crate::poll::API_SERVER_TIMEOUT;
 use crate::schema::Schema;
 use crate::shared::Shared;
-use crate::telemetry::chain;
+use crate::telemetry::{chain, complaint};
 
 /// Name under which the API server records who owns a field.
 const FIELD_MANAGER: &str = "imagetask-operator";
@@ -69,11 +69,7 @@ fn request(object: &ObjectName, version: u64, status: &ImageTaskStatus, schema: 
     let body = StatusUpdate {
         api_version: ImageTask::api_version(&()),
         kind: ImageTask::kind(&()),
-        metadata: Guard {
-            name: &object.name,
-            namespace: &object.namespace,
-            resource_version: version.to_string(),
-        },
+        metadata: Guard { name: &object.name, namespace: &object.namespace, resource_version: version.to_string() },
         status: schema.served_part(status),
     };
     let collection = ImageTask::url_path(&(), Some(&object.namespace));
@@ -92,7 +88,12 @@ async fn send(client: Client, write: Write, shared: Arc<Shared>) {
         Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Written::Conflict,
         Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Written::Gone,
         Ok(Err(error)) => {
-            warn!(namespace = &*object.namespace, name = &*object.name, error = chain(&error), "status not written");
+            warn!(
+                namespace = &*object.namespace,
+                name = &*object.name,
+                error = complaint(&error),
+                "status not written"
+            );
             Written::Failed
         }
         Err(elapsed) => {

@@ -8,7 +8,6 @@ use super::{Lenient, Phase};
 use crate::message::Message;
 use crate::reason::Reason;
 
-
 /// Where an ImageTask stands: all its conditions at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -193,7 +192,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         for course in Course::ALL {
-            let written = Standing { course_since: at(if course.abnormal().is_some() { 2 } else { 1 }), ..standing(course) };
+            let written =
+                Standing { course_since: at(if course.abnormal().is_some() { 2 } else { 1 }), ..standing(course) };
             let stored = serde_json::to_value(written.conditions(4)).unwrap();
             let stored: Vec<Lenient<ConditionView>> = serde_json::from_value(stored).unwrap();
             assert_eq!(Standing::parse(&stored), (Some(written), Some(4)));

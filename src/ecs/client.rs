@@ -358,7 +358,9 @@ mod tests {
         let ticks = AtomicI64::new(start.as_second());
         let now = move || Timestamp::from_second(ticks.fetch_add(1, Ordering::Relaxed)).unwrap();
         let region = Region::parse("cn-beijing").unwrap();
-        client.describe_tasks(&credentials(), &region, batch, &now).await
+        let credentials = credentials();
+        let answer = client.describe_tasks(&credentials, &region, batch, &now);
+        tokio::time::timeout(Duration::from_secs(30), answer).await.expect("every request is bounded")
     }
 
     fn http(status: u16, headers: &[&str], body: &str) -> Say {

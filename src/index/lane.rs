@@ -190,6 +190,11 @@ impl Lane {
         }
     }
 
+    /// More HTTP requests were made for one question than the one it was charged with.
+    pub(super) fn charge(&mut self, more: u32, now: Duration) {
+        (0..more).for_each(|_| self.rate.take(now));
+    }
+
     /// An answer came: the lane is well.
     pub(super) fn answered(&mut self) {
         self.in_flight -= 1;
@@ -298,7 +303,8 @@ impl Lane {
             let place = match self.subjects[key as usize].place {
                 Place::Later(due, Company::None) => Place::Alone(due),
                 Place::Later(due, Company::Any) => Place::Express(due),
-                place @ (Place::Express(_) | Place::Round(_) | Place::Alone(_) | Place::Part | Place::Flying { .. }) => place,
+                place
+                @ (Place::Express(_) | Place::Round(_) | Place::Alone(_) | Place::Part | Place::Flying { .. }) => place,
             };
             self.place(key, place);
         }

@@ -59,6 +59,10 @@ impl Index {
     /// A question was answered, or failed.
     pub fn answered(&mut self, question: Question, result: Result<Answer, Error>, now: Now) {
         let lane = question.lane;
+        let calls = result.as_ref().map_or_else(|error| error.calls, |answer| answer.calls);
+        let more = calls.saturating_sub(1);
+        self.lanes[lane].charge(more, now.mono);
+        (0..more).for_each(|_| self.total.take(now.mono));
         match result {
             Ok(answer) => self.observe_answer(question, &answer, now),
             Err(error) if error.kind.concerns_lane() => {

@@ -300,7 +300,9 @@ fn explain(secret: Option<&SecretName>, fault: &SecretFault) -> (FailureKind, St
         ),
         SecretFault::Forbidden | SecretFault::Unreadable => (
             FailureKind::CredentialsForbidden,
-            format!("the operator may not read the Secret {name}: allow its ServiceAccount to get it in this namespace"),
+            format!(
+                "the operator may not read the Secret {name}: allow its ServiceAccount to get it in this namespace"
+            ),
         ),
         SecretFault::Malformed(error) => {
             (FailureKind::CredentialsInvalid, format!("the Secret {name} cannot be used: {error}"))

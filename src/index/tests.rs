@@ -90,9 +90,10 @@ impl World {
     fn store(&mut self, name: &str, spec: Value, status: Value) {
         self.version += 1;
         let created = self.objects.get(name).map(|object| object["metadata"]["creationTimestamp"].clone());
-        let generation = self.objects.get(name).map_or(1, |object| {
-            object["metadata"]["generation"].as_i64().unwrap() + i64::from(object["spec"] != spec)
-        });
+        let generation = self
+            .objects
+            .get(name)
+            .map_or(1, |object| object["metadata"]["generation"].as_i64().unwrap() + i64::from(object["spec"] != spec));
         let object = json!({
             "metadata": {
                 "name": name, "namespace": "team", "uid": format!("uid-{name}"),
@@ -210,7 +211,11 @@ fn calls_keep_to_the_floor_and_every_task_gets_its_turn() {
         world.run(secs(120));
         let floor = count.div_ceil(100) * 6;
         let calls = world.calls_between(60, 120);
-        assert!(calls.len() * 100 <= floor * 105, "{count} tasks: {} calls in a minute, the floor is {floor}", calls.len());
+        assert!(
+            calls.len() * 100 <= floor * 105,
+            "{count} tasks: {} calls in a minute, the floor is {floor}",
+            calls.len()
+        );
         let asked: usize = calls.iter().map(|call| call.ids.len()).sum();
         assert!(asked >= count * 5, "{count} tasks: {asked} ids asked in six beats");
         let distinct: BTreeSet<_> = calls.iter().flat_map(|call| &call.ids).collect();
@@ -319,7 +324,8 @@ fn a_poisonous_id_is_found_and_asked_alone_and_slowly() {
     assert!((0..100).filter(|n| ![42, 43].contains(n)).all(|n| world.phase(&format!("t-{n}")) == "Running"));
     world.run(secs(400));
     assert_eq!((world.phase("t-42"), world.phase("t-43")), ("Error", "Error"));
-    let poisonous: Vec<_> = world.calls_between(60, 400).into_iter().filter(|call| call.ids.contains(&"t-42".into())).collect();
+    let poisonous: Vec<_> =
+        world.calls_between(60, 400).into_iter().filter(|call| call.ids.contains(&"t-42".into())).collect();
     assert!(poisonous.len() <= 6 && poisonous.iter().all(|call| call.ids.len() == 1), "{poisonous:?}");
 }
 
@@ -348,7 +354,8 @@ fn a_failing_lane_is_probed_ever_more_rarely_and_comes_back_with_an_answer() {
     world.cloud = Box::new(|_| Err(ErrorKind::Unavailable));
     world.calls.clear();
     world.run(secs(200));
-    let gaps: Vec<u64> = world.calls.windows(2).map(|pair| (pair[1].at - pair[0].at).as_secs()).filter(|gap| *gap > 5).collect();
+    let gaps: Vec<u64> =
+        world.calls.windows(2).map(|pair| (pair[1].at - pair[0].at).as_secs()).filter(|gap| *gap > 5).collect();
     assert_eq!(gaps, [10, 20, 40, 80]);
     world.cloud = Box::new(|_| Ok(()));
     world.run(secs(200));
@@ -382,7 +389,11 @@ fn trouble_of_one_lane_does_not_delay_another() {
         for n in 0..200 {
             let id = format!("t-{n}");
             world.tasks.insert(id.clone(), "Running");
-            world.store(&id, json!({"taskId": id, "region": if n % 2 == 0 { "cn-beijing" } else { "cn-shanghai" }}), Value::Null);
+            world.store(
+                &id,
+                json!({"taskId": id, "region": if n % 2 == 0 { "cn-beijing" } else { "cn-shanghai" }}),
+                Value::Null,
+            );
         }
         world.cloud = Box::new(move |call| match (call.region.as_str(), trouble) {
             ("cn-shanghai", Some(kind)) => Err(kind),
@@ -466,7 +477,8 @@ fn an_emptied_index_holds_nothing() {
     }
     world.run(secs(15));
     let index = &world.index;
-    let left = [index.entries.len(), index.lanes.len(), index.sources.len(), index.by_name.len(), index.namespaces.len()];
+    let left =
+        [index.entries.len(), index.lanes.len(), index.sources.len(), index.by_name.len(), index.namespaces.len()];
     assert_eq!(left, [0; 5]);
     assert_eq!(index.status_queue(), 0);
 }

@@ -264,7 +264,9 @@ impl Index {
 
     /// Queues what an entry still has to write.
     pub(super) fn queue_anew(&mut self, key: EntryKey, now: Now) {
-        let Some(entry) = self.entries.get(key.slot as usize).filter(|entry| entry.serial == key.serial) else { return };
+        let Some(entry) = self.entries.get(key.slot as usize).filter(|entry| entry.serial == key.serial) else {
+            return;
+        };
         if let Some(change) = entry.pending.change {
             self.writes.queue(key, change, &entry.pending, &self.settings, now.mono);
         }

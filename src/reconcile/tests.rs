@@ -66,11 +66,7 @@ impl Followed {
     /// The task after a look that began and ended at `seconds`.
     fn after(&self, seen: Observation<'_>, seconds: u64) -> Self {
         let outcome = reconcile(self, &Look { begun: at(seconds), seen }, at(seconds), &RULES);
-        Self {
-            trouble: outcome.trouble,
-            status: outcome.status.unwrap_or_else(|| self.status.clone()),
-            ..self.clone()
-        }
+        Self { trouble: outcome.trouble, status: outcome.status.unwrap_or_else(|| self.status.clone()), ..self.clone() }
     }
 
     fn seen(&self, status: &str, seconds: u64) -> Self {
@@ -198,11 +194,8 @@ fn what_is_stalled_outlives_an_outage_a_restart_and_a_shorter_trouble() {
 
 #[test]
 fn a_complete_answer_heals_credentials_even_without_the_task() {
-    let stalled = new_task().failing(FailureKind::CredentialsNotFound, 1, 1).failing(
-        FailureKind::CredentialsNotFound,
-        1,
-        301,
-    );
+    let stalled =
+        new_task().failing(FailureKind::CredentialsNotFound, 1, 1).failing(FailureKind::CredentialsNotFound, 1, 301);
     assert_eq!(stalled.missing(302).row(), progressing("Pending", "TaskNotFound"));
 }
 

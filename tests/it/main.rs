@@ -10,5 +10,6 @@ mod binary;
 mod ends;
 mod generated;
 mod invariants;
+mod schema;
 mod trouble;
 mod writes;

@@ -14,6 +14,7 @@ use futures::StreamExt;
 use imagetask_operator::api::{ImageTask, ImageTaskSpec, ImageTaskStatus, Phase};
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::wait::{Condition, await_condition};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
@@ -55,6 +56,21 @@ impl World {
     /// The ImageTasks of this world.
     pub(crate) fn tasks(&self) -> Api<ImageTask> {
         Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// The ImageTasks of this world as they are stored, valid or not.
+    pub(crate) fn dynamic(&self) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::erase::<ImageTask>(&()))
+    }
+
+    /// Waits until an ImageTask that need not be valid tells a reason.
+    pub(crate) async fn until_told(&self, name: &str, reason: &str) -> Value {
+        let told = |object: Option<&DynamicObject>| {
+            object.is_some_and(|it| it.data["status"]["conditions"][0]["reason"] == *reason)
+        };
+        let reached = await_condition(self.dynamic(), name, told);
+        let object = tokio::time::timeout(PATIENCE, reached).await.expect("it is told in time");
+        object.unwrap().unwrap().data
     }
 
     /// Creates an ImageTask.

@@ -68,8 +68,13 @@ impl ControlPlane {
 
     /// Installs the CRD and waits until it is served.
     pub(crate) async fn install_crd(&self) {
+        self.install(&crd()).await;
+    }
+
+    /// Installs a CRD of ImageTask and waits until it is served.
+    pub(crate) async fn install(&self, crd: &CustomResourceDefinition) {
         let crds: Api<CustomResourceDefinition> = Api::all(self.client().await);
-        crds.create(&PostParams::default(), &crd()).await.unwrap();
+        crds.create(&PostParams::default(), crd).await.unwrap();
         let established = await_condition(crds, ImageTask::crd_name(), is_crd_established());
         tokio::time::timeout(super::PATIENCE, established).await.expect("the CRD is established in time").unwrap();
     }

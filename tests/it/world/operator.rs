@@ -8,10 +8,11 @@ use imagetask_operator::operator;
 use simulator::Simulator;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::World;
+use super::{PATIENCE, World};
 
 /// The operator in this process; ends with the value that holds it.
 pub(crate) struct InProcess {
@@ -24,6 +25,7 @@ pub(crate) struct InProcess {
 pub(crate) struct Process {
     pub(crate) address: String,
     pub(crate) child: tokio::process::Child,
+    log: watch::Sender<Vec<String>>,
 }
 
 impl World {
@@ -63,9 +65,15 @@ impl World {
             let line: serde_json::Value = serde_json::from_str(&line).unwrap();
             address = line["listen"].as_str().map(str::to_owned);
         }
-        // Nobody reads the rest, but a full pipe would stop the operator.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Process { address: address.expect("the loop ends with one"), child }
+        // A full pipe would stop the operator.
+        let log = watch::Sender::new(Vec::new());
+        let kept = log.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                kept.send_modify(|log| log.push(line));
+            }
+        });
+        Process { address: address.expect("the loop ends with one"), child, log }
     }
 
     /// The flags of this world: what `given` does not say.
@@ -78,6 +86,16 @@ impl World {
         ];
         let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
         own.into_iter().filter(|flag| !given.iter().any(|given| name(given) == name(flag))).collect()
+    }
+}
+
+impl Process {
+    /// Waits until it has logged a line with these words; all such lines by then.
+    pub(crate) async fn log_until(&self, words: &str) -> Vec<String> {
+        let mut log = self.log.subscribe();
+        let told = |lines: &Vec<String>| lines.iter().any(|line| line.contains(words));
+        let lines = tokio::time::timeout(PATIENCE, log.wait_for(told)).await.expect("it is logged in time").unwrap();
+        lines.iter().filter(|line| line.contains(words)).cloned().collect()
     }
 }
 
