@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::credentials::Credentials;
 use crate::ecs;
@@ -22,8 +22,10 @@ pub(crate) const API_SERVER_TIMEOUT: std::time::Duration = std::time::Duration::
 /// Asks whatever is due, for ever.
 pub async fn run(cloud: ecs::Client, client: Client, shared: Arc<Shared>, health: Loop) {
     let calls = TaskTracker::new();
+    let mut behind = 0;
     loop {
-        let due = shared.with(|index, now| index.due(now));
+        let (due, now_behind) = shared.with(|index, now| (index.due(now), index.lanes_behind()));
+        tell_of_lanes_behind(std::mem::replace(&mut behind, now_behind), now_behind);
         for question in due.questions {
             calls.spawn(ask(cloud.clone(), question, shared.clone()));
         }
@@ -39,6 +41,18 @@ pub async fn run(cloud: ecs::Client, client: Client, shared: Arc<Shared>, health
                 }
             })
             .await;
+    }
+}
+
+/// More tasks than the rate can serve in one interval are no fault, but the administrator should know.
+fn tell_of_lanes_behind(before: usize, now: usize) {
+    if now > before {
+        warn!(
+            lanes = now,
+            "more tasks than --account-qps x --poll-interval x 100: they are looked at evenly, but more slowly"
+        );
+    } else if now == 0 && before > 0 {
+        info!("every task is looked at in its interval again");
     }
 }
 

@@ -84,6 +84,11 @@ impl Index {
         self.close_lane_if_empty(lane);
     }
 
+    /// Lanes whose ids need more calls than the rate serves in an interval.
+    pub fn lanes_behind(&self) -> usize {
+        self.lanes.iter().filter(|(_, lane)| lane.is_behind(self.settings.account_qps)).count()
+    }
+
     /// Lanes by state: steady, behind (more ids than the rate serves in an interval), probing (failing as a whole).
     pub fn lane_states(&self) -> [(&'static str, usize); 3] {
         let qps = self.settings.account_qps;
