@@ -1,0 +1,51 @@
+# The commands of this repository; `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO_DENY_VERSION := 0.20.2
+TOOLS := target/tools
+GO_MODULES := tests/controlplane tests/simulator/sdk/go tests/waiting
+
+.PHONY: help
+help: ## lists these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## shows the operator at work on this machine, in about half a minute once everything is built
+	@tests/demo/run
+
+.PHONY: test
+test: lint controlplane waiting sdk-clients ## everything that CI runs
+	cargo build --release --package imagetask-operator
+	cargo test --workspace
+	cd tests/controlplane && go test ./...
+
+.PHONY: lint
+lint: tools ## formats, lints, licences and duplicates; part of test
+	cargo fmt --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@unformatted=$$(gofmt -l $(GO_MODULES)); [[ -z $$unformatted ]] || { echo "run gofmt -w on: $$unformatted"; exit 1; }
+	for module in $(GO_MODULES); do (cd $$module && go vet ./...) || exit 1; done
+	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
+
+.PHONY: crds
+crds: ## writes crds/imagetasks.yaml from the types in src/api
+	crd=$$(cargo run --quiet -- crd); echo "$$crd" > crds/imagetasks.yaml
+
+.PHONY: controlplane
+controlplane: ## builds the API server and etcd of the tests and the demo; about 10 minutes the first time
+	tests/controlplane/build
+
+.PHONY: waiting
+waiting: ## builds helm and kstatus, which wait for ImageTasks in the tests; about 2 minutes the first time
+	tests/waiting/build
+
+.PHONY: sdk-clients
+sdk-clients: ## fetches the official Python and Go SDKs that the simulator is tested with
+	tests/simulator/sdk/prepare
+
+.PHONY: tools
+tools: ## installs cargo-deny under target/tools
+	@[[ $$($(TOOLS)/bin/cargo-deny --version 2>/dev/null) == "cargo-deny $(CARGO_DENY_VERSION)" ]] || \
+		cargo install --locked --root $(TOOLS) --version $(CARGO_DENY_VERSION) cargo-deny
