@@ -25,7 +25,10 @@ impl LogFormat {
 pub fn start(format: LogFormat, directives: Option<&str>) {
     // kube logs every 5xx and every transport failure as an error of its own; ours say the same with more context.
     let directives = directives.unwrap_or("info,kube_client=off,kube_runtime=off,tower=off");
-    let logs = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(directives)).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(directives))
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().flatten_event(true).init(),

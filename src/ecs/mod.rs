@@ -16,3 +16,16 @@ pub use endpoint::{Endpoint, EndpointError, Region, RegionError};
 pub use error::{Error, ErrorKind};
 pub use ids::{Batch, IdError, Ids, MAX_ID, ResourceId, TaskId};
 pub use task::{MAX_STATUS, MAX_TIME, MAX_TYPE, Task, TaskProgress};
+
+/// The decoder of answers for the fuzz targets, which know no other inside of this module.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use super::wire::{Head, decode as decode_page};
+    use super::{Error, Task};
+
+    /// Decodes an answer of an HTTP status and a body.
+    pub fn decode(status: u16, body: &[u8]) -> Result<Vec<Task>, Error> {
+        let head = Head { status, date: None, retry_after: None, request_id: None };
+        decode_page(&head, Ok(body.to_vec())).map(|page| page.tasks)
+    }
+}
