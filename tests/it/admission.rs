@@ -53,10 +53,22 @@ async fn nothing_immutable_can_be_changed_added_or_removed() {
     refused(&world, "task", json!({"taskId": "t-2", "region": "cn-beijing"}), &again("taskId")).await;
     refused(&world, "task", json!({"taskId": "t-1", "region": "cn-shanghai"}), &again("region")).await;
     refused(&world, "task", json!({"taskId": "t-1"}), &again("region")).await;
-    refused(&world, "task", json!({"resourceId": "i-1", "type": "CopyImage", "region": "cn-beijing"}), &again("taskId")).await;
+    refused(
+        &world,
+        "task",
+        json!({"resourceId": "i-1", "type": "CopyImage", "region": "cn-beijing"}),
+        &again("taskId"),
+    )
+    .await;
     refused(&world, "image", json!({"resourceId": "i-2", "type": "CopyImage"}), &again("resourceId")).await;
     refused(&world, "image", json!({"resourceId": "i-1", "type": "ExportImage"}), &again("type")).await;
-    refused(&world, "image", json!({"resourceId": "i-1", "type": "CopyImage", "region": "cn-beijing"}), &again("region")).await;
+    refused(
+        &world,
+        "image",
+        json!({"resourceId": "i-1", "type": "CopyImage", "region": "cn-beijing"}),
+        &again("region"),
+    )
+    .await;
     // The rest may change.
     let mutable = json!({
         "taskId": "t-1", "region": "cn-beijing", "suspend": true, "timeout": "1h", "credentialsRef": {"name": "a"},

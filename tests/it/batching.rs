@@ -21,7 +21,10 @@ async fn two_hundred_and_fifty_image_tasks_cost_three_calls_a_beat() {
     let interval = Duration::from_secs(2).as_millis() as u64;
     let seen = world.cloud.calls().last().map_or(0, |call| call.at_ms);
     let end = seen + beats * interval;
-    world.cloud.until("five beats have passed", |cloud| cloud.calls().last().is_some_and(|call| call.at_ms > end)).await;
+    world
+        .cloud
+        .until("five beats have passed", |cloud| cloud.calls().last().is_some_and(|call| call.at_ms > end))
+        .await;
     let calls = world.cloud.calls();
     let in_window: Vec<_> = calls.iter().filter(|call| call.at_ms > seen && call.at_ms <= end).collect();
     // 3 a beat; the window's edges may cut one more in.

@@ -21,11 +21,10 @@ async fn an_image_task_reaches_succeeded_with_every_status_field_right() {
 
     let running = world.until_phase("t-1", Phase::Running).await;
     assert_eq!(status(&running).process, Some(40));
-    assert_eq!(conditions(&running), [
-        "Ready=False/TaskRunning@1",
-        "Reconciling=True/TaskRunning@1",
-        "Finished=False/TaskRunning@1"
-    ]);
+    assert_eq!(
+        conditions(&running),
+        ["Ready=False/TaskRunning@1", "Reconciling=True/TaskRunning@1", "Finished=False/TaskRunning@1"]
+    );
 
     world.cloud.put(
         Task::export("t-1", "image-1")
@@ -65,11 +64,10 @@ async fn a_failed_task_is_told_as_failed() {
     let _operator = world.operator().await;
     world.follow("t-1").await;
     let ended = world.until_phase("t-1", Phase::Failed).await;
-    assert_eq!(conditions(&ended), [
-        "Ready=False/TaskFailed@1",
-        "Stalled=True/TaskFailed@1",
-        "Finished=True/TaskFailed@1"
-    ]);
+    assert_eq!(
+        conditions(&ended),
+        ["Ready=False/TaskFailed@1", "Stalled=True/TaskFailed@1", "Finished=True/TaskFailed@1"]
+    );
 }
 
 #[tokio::test]
@@ -83,10 +81,10 @@ async fn a_pending_task_and_an_unknown_word_are_followed_on() {
     let pending = world.until_reason("t-1", "TaskPending").await;
     let unknown = world.until_reason("t-2", "TaskStatusUnknown").await;
     assert_eq!(status(&pending).phase, Some(Phase::Pending));
-    assert_eq!((status(&unknown).phase, status(&unknown).status.as_deref()), (
-        Some(Phase::Running),
-        Some("Defragmenting")
-    ));
+    assert_eq!(
+        (status(&unknown).phase, status(&unknown).status.as_deref()),
+        (Some(Phase::Running), Some("Defragmenting"))
+    );
 }
 
 #[tokio::test]

@@ -12,4 +12,5 @@ mod generated;
 mod invariants;
 mod schema;
 mod trouble;
+mod waiting;
 mod writes;

@@ -68,7 +68,8 @@ async fn an_object_that_a_looser_crd_let_in_is_told_invalid_and_spoils_no_other(
             let task = field(spec, "taskId");
             *task = JSONSchemaProps { x_kubernetes_preserve_unknown_fields: Some(true), ..JSONSchemaProps::default() };
             let suspend = field(spec, "suspend");
-            *suspend = JSONSchemaProps { x_kubernetes_preserve_unknown_fields: Some(true), ..JSONSchemaProps::default() };
+            *suspend =
+                JSONSchemaProps { x_kubernetes_preserve_unknown_fields: Some(true), ..JSONSchemaProps::default() };
         }))
         .await;
     let world = World::on(plane, Simulator::start().await).await;

@@ -19,17 +19,15 @@ async fn a_task_that_is_not_found_gets_stuck_after_the_grace_and_heals_when_it_a
     let _operator = world.operator_with(&["--poll-interval=1s", "--not-found-grace=2s"]).await;
     world.follow("t-1").await;
     let waiting = world.until_reason("t-1", "TaskNotFound").await;
-    assert_eq!(conditions(&waiting), [
-        "Ready=False/TaskNotFound@1",
-        "Reconciling=True/TaskNotFound@1",
-        "Finished=False/TaskNotFound@1"
-    ]);
+    assert_eq!(
+        conditions(&waiting),
+        ["Ready=False/TaskNotFound@1", "Reconciling=True/TaskNotFound@1", "Finished=False/TaskNotFound@1"]
+    );
     let stuck = world.until_phase("t-1", Phase::Error).await;
-    assert_eq!(conditions(&stuck), [
-        "Ready=False/TaskNotFound@1",
-        "Stalled=True/TaskNotFound@1",
-        "Finished=False/TaskNotFound@1"
-    ]);
+    assert_eq!(
+        conditions(&stuck),
+        ["Ready=False/TaskNotFound@1", "Stalled=True/TaskNotFound@1", "Finished=False/TaskNotFound@1"]
+    );
     world.cloud.put(Task::export("t-1", "image-1").running(10));
     world.until_phase("t-1", Phase::Running).await;
 }
@@ -46,11 +44,7 @@ async fn a_task_that_vanishes_is_lost_after_a_last_look_alone() {
     world.until_phase("t-2", Phase::Running).await;
     world.cloud.remove("t-1");
     let stuck = world.until_phase("t-1", Phase::Error).await;
-    assert_eq!(conditions(&stuck), [
-        "Ready=False/TaskLost@1",
-        "Stalled=True/TaskLost@1",
-        "Finished=False/TaskLost@1"
-    ]);
+    assert_eq!(conditions(&stuck), ["Ready=False/TaskLost@1", "Stalled=True/TaskLost@1", "Finished=False/TaskLost@1"]);
     assert_eq!(status(&stuck).status.as_deref(), Some("Running"));
     assert!(world.cloud.calls().iter().any(|call| call.task_ids == ["t-1"]), "t-1 was asked alone");
 }
@@ -89,11 +83,10 @@ async fn a_namespace_that_own_credentials_are_not_lent_to_is_denied() {
     let _operator = world.operator_with(&["--default-credentials-namespaces=elsewhere"]).await;
     world.follow("t-1").await;
     let denied = world.until_reason("t-1", "PolicyDenied").await;
-    assert_eq!(conditions(&denied), [
-        "Ready=False/PolicyDenied@1",
-        "Stalled=True/PolicyDenied@1",
-        "Finished=False/PolicyDenied@1"
-    ]);
+    assert_eq!(
+        conditions(&denied),
+        ["Ready=False/PolicyDenied@1", "Stalled=True/PolicyDenied@1", "Finished=False/PolicyDenied@1"]
+    );
     assert_eq!((status(&denied).phase, world.cloud.call_count()), (Some(Phase::Error), 0));
 }
 

@@ -174,11 +174,7 @@ fn present() -> impl Condition<ImageTask> {
 
 /// A spec that follows a task of the simulator's region.
 pub(crate) fn task(id: &str) -> ImageTaskSpec {
-    ImageTaskSpec {
-        task_id: Some(id.into()),
-        region: Some(Simulator::REGION.into()),
-        ..ImageTaskSpec::default()
-    }
+    ImageTaskSpec { task_id: Some(id.into()), region: Some(Simulator::REGION.into()), ..ImageTaskSpec::default() }
 }
 
 /// A spec that follows the newest task of a type on an image.
@@ -203,8 +199,9 @@ pub(crate) fn reason(object: &ImageTask) -> Option<&str> {
 
 /// The conditions as words, in order: `Ready=False/TaskRunning@1`.
 pub(crate) fn conditions(object: &ImageTask) -> Vec<String> {
-    let words = status(object).conditions.iter().map(|it| {
-        format!("{}={}/{}@{}", it.type_, it.status, it.reason, it.observed_generation.unwrap_or_default())
-    });
+    let words = status(object)
+        .conditions
+        .iter()
+        .map(|it| format!("{}={}/{}@{}", it.type_, it.status, it.reason, it.observed_generation.unwrap_or_default()));
     words.collect()
 }

@@ -84,8 +84,5 @@ async fn an_end_and_a_lasting_error_get_one_event_each_and_polls_none() {
     world.cloud.change("t-1", &json!({"Status": "Succeeded", "Process": 100}));
     world.until_phase("t-1", Phase::Succeeded).await;
     let seen = world.events_until(|events| events.len() >= 2).await;
-    assert_eq!(seen, [
-        "Normal TaskSucceeded t-1".to_owned(),
-        "Warning TaskNotFound t-2".to_owned(),
-    ]);
+    assert_eq!(seen, ["Normal TaskSucceeded t-1".to_owned(), "Warning TaskNotFound t-2".to_owned(),]);
 }

@@ -19,6 +19,8 @@ static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
 pub(crate) struct ControlPlane {
     /// The kubeconfig of an administrator.
     pub(crate) kubeconfig: PathBuf,
+    /// The kubectl of the API server's version.
+    pub(crate) kubectl: PathBuf,
     _process: Child,
     /// Closes when this process ends, however it ends; the supervisor ends then, and leaves nothing behind.
     _stdin: ChildStdin,
@@ -51,8 +53,8 @@ impl ControlPlane {
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let ready: serde_json::Value = serde_json::from_str(&line).expect("the control plane says how to reach it");
-        let kubeconfig = PathBuf::from(ready["kubeconfig"].as_str().expect("it names a kubeconfig"));
-        Self { kubeconfig, _process: process, _stdin: stdin }
+        let path = |name: &str| PathBuf::from(ready[name].as_str().unwrap_or_else(|| panic!("it names a {name}")));
+        Self { kubeconfig: path("kubeconfig"), kubectl: path("kubectl"), _process: process, _stdin: stdin }
     }
 
     /// The configuration of an administrator.
