@@ -86,6 +86,24 @@ async fn a_missing_crd_is_waited_for() {
 }
 
 #[tokio::test]
+async fn an_api_server_that_restarts_is_watched_and_written_anew() {
+    let plane = Box::leak(Box::new(ControlPlane::start().await));
+    plane.install_crd().await;
+    let world = World::on(plane, Simulator::start().await).await;
+    world.cloud.put(Task::export("t-1", "image-1").running(10));
+    world.cloud.put(Task::export("t-2", "image-2").running(10));
+    let operator = world.process(PROGRAM, &["--poll-interval=1s"], &[]).await;
+    world.follow("t-1").await;
+    world.until_phase("t-1", Phase::Running).await;
+    plane.restart();
+    world.cloud.change("t-1", &json!({"Status": "Succeeded", "Process": 100}));
+    world.until_phase("t-1", Phase::Succeeded).await;
+    world.follow("t-2").await;
+    world.until_phase("t-2", Phase::Running).await;
+    assert_eq!(get(&operator.address, "/readyz").await.0, 200);
+}
+
+#[tokio::test]
 async fn a_clean_stop_exits_with_zero() {
     let world = World::new().await;
     let mut operator = world.process(PROGRAM, &["--poll-interval=1s"], &[]).await;

@@ -46,12 +46,12 @@ impl Story {
     async fn of(&mut self, name: &str) -> Vec<String> {
         let now = self.tasks.get(name).await.unwrap().resource_version();
         while !self.versions.iter().any(|version| version.name_any() == name && version.resource_version() == now) {
-            let change =
-                tokio::time::timeout(PATIENCE, self.changes.next()).await.expect("the watch catches up in time");
-            match change.expect("the watch lasts as long as the test").unwrap() {
-                WatchEvent::Added(version) | WatchEvent::Modified(version) => self.versions.push(version),
-                other => panic!("{other:?} in the story of {name}"),
-            }
+            let change = tokio::time::timeout(PATIENCE, self.changes.next()).await;
+            let change = change.expect("the watch catches up in time").expect("the watch lasts as long as the test");
+            let (WatchEvent::Added(version) | WatchEvent::Modified(version)) = change.unwrap() else {
+                panic!("nothing is deleted in the story of {name}");
+            };
+            self.versions.push(version);
         }
         let versions: Vec<_> = self.versions.iter().filter(|version| version.name_any() == name).collect();
         let words = kstatus(&versions).await;

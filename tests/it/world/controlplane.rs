@@ -1,8 +1,9 @@
 //! The one API server of a test run.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
 
 use imagetask_operator::api::{ImageTask, crd};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -22,8 +23,23 @@ pub(crate) struct ControlPlane {
     /// The kubectl of the API server's version.
     pub(crate) kubectl: PathBuf,
     _process: Child,
+    commands: Mutex<Commands>,
+}
+
+/// The supervisor's standard input and output.
+struct Commands {
     /// Closes when this process ends, however it ends; the supervisor ends then, and leaves nothing behind.
-    _stdin: ChildStdin,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Commands {
+    fn answer(&mut self) -> serde_json::Value {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("the control plane answers in JSON, not {line:?}: {error}"))
+    }
 }
 
 impl ControlPlane {
@@ -49,12 +65,23 @@ impl ControlPlane {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {}: {error}: run `make controlplane`", program.display()));
         let stdin = process.stdin.take().expect("it is piped");
-        let mut stdout = BufReader::new(process.stdout.take().expect("it is piped"));
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let ready: serde_json::Value = serde_json::from_str(&line).expect("the control plane says how to reach it");
+        let stdout = BufReader::new(process.stdout.take().expect("it is piped"));
+        let mut commands = Commands { stdin, stdout };
+        let ready = commands.answer();
         let path = |name: &str| PathBuf::from(ready[name].as_str().unwrap_or_else(|| panic!("it names a {name}")));
-        Self { kubeconfig: path("kubeconfig"), kubectl: path("kubectl"), _process: process, _stdin: stdin }
+        Self {
+            kubeconfig: path("kubeconfig"),
+            kubectl: path("kubectl"),
+            _process: process,
+            commands: Mutex::new(commands),
+        }
+    }
+
+    /// Restarts the API server with its data and port, and waits until it is ready.
+    pub(crate) fn restart(&self) {
+        let mut commands = self.commands.lock().unwrap();
+        writeln!(commands.stdin, "restart-apiserver").unwrap();
+        assert_eq!(commands.answer(), serde_json::json!({"restarted": true}));
     }
 
     /// The configuration of an administrator.
