@@ -39,6 +39,7 @@ pub mod poll;
 pub mod ecs;
 pub mod observation;
 pub mod reconcile;
+pub mod verdict;
 pub mod reason;
 pub mod message;
 pub mod schema;

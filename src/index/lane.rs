@@ -10,10 +10,11 @@ use slab::Slab;
 use super::EntryKey;
 use super::health::Health;
 use super::ring::{Company, Picked, Place, Ring};
+use super::subject::{Subject, SubjectId};
 use crate::credentials::Credentials;
-use crate::ecs::{Batch, ErrorKind, Ids, Region, ResourceId, TaskId};
+use crate::ecs::{Batch, ErrorKind, Ids, Region};
 use crate::reconcile::Next;
-use crate::schedule::{BATCH, Rate, SLOWEST, backoff};
+use crate::schedule::{BATCH, Rate, SLOWEST};
 
 /// Calls that may come at once after a pause: a new task need not wait for the beat that was just asked.
 const BURST: u32 = 2;
@@ -40,24 +41,6 @@ pub(super) struct Lane {
     in_flight: usize,
     most_in_flight: usize,
     interval: Duration,
-}
-
-/// What the cloud is asked about.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum SubjectId {
-    Task(TaskId),
-    Resource(ResourceId),
-}
-
-/// One id and the ImageTasks that follow it.
-struct Subject {
-    id: SubjectId,
-    followers: Vec<EntryKey>,
-    place: Place,
-    /// Steps of slowing down taken so far.
-    slowed: u32,
-    /// When it was last asked out of turn.
-    extra: Option<Duration>,
 }
 
 /// One question, to be put now.
@@ -148,7 +131,7 @@ impl Lane {
             return key;
         }
         let place = due.map_or(Place::Express(now), Place::Round);
-        let subject = Subject { id, followers: vec![follower], place, slowed: 0, extra: None };
+        let subject = Subject::new(id, follower, place);
         let key = u32::try_from(self.subjects.insert(subject)).expect("memory ends before 4 billion ids");
         let (subjects, hasher) = (&self.subjects, &self.hasher);
         self.by_id.insert_unique(hash, key, |&key| hasher.hash_one(&subjects[key as usize].id));
@@ -169,9 +152,7 @@ impl Lane {
 
     /// Asks for one look out of turn; no more than one in an interval.
     pub(super) fn poke(&mut self, key: u32, now: Duration) {
-        let subject = &mut self.subjects[key as usize];
-        if subject.extra.is_none_or(|last| now >= last + self.interval) {
-            subject.extra = Some(now);
+        if self.subjects[key as usize].may_be_poked(now, self.interval) {
             self.hurry(key, now);
         }
     }
@@ -248,15 +229,7 @@ impl Lane {
         if subject.followers.is_empty() {
             return self.forget(key);
         }
-        let slow = begun + backoff(self.interval, subject.slowed);
-        let place = match (subject.place, next) {
-            (Place::Flying { again: true }, _) => Place::Express(now),
-            (_, Next::Alone) => Place::Alone(now),
-            (_, Next::Beat | Next::Never) => Place::Round(begun + self.interval),
-            (_, Next::Slowly) => Place::Later(slow, Company::Any),
-            (_, Next::SlowlyAlone) => Place::Later(slow, Company::None),
-        };
-        subject.slowed = if matches!(place, Place::Later(..)) { subject.slowed + 1 } else { 0 };
+        let place = subject.next_place(next, begun, now, self.interval);
         self.place(key, place);
     }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::Index;
 use super::entry::{EntryKey, Seat};
-use super::lane::{Refusal, SubjectId, Turn};
+use super::lane::{Refusal, Turn};
 use super::sources::SecretName;
+use super::subject::SubjectId;
 use crate::clock::Now;
 use crate::credentials::Credentials;
 use crate::ecs::{Answer, Batch, Error, ErrorKind, Region, Task};

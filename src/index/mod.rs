@@ -8,6 +8,7 @@ mod lane;
 mod looks;
 mod ring;
 mod sources;
+mod subject;
 mod writes;
 
 pub use entry::{EntryKey, ObjectName, WatchId};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::{EntryKey, Seat};
-use super::lane::{Lane, SubjectId};
+use super::lane::Lane;
+use super::subject::SubjectId;
 use super::{Index, Settings};
 use crate::clock::Now;
 use crate::credentials::{Credentials, CredentialsError};

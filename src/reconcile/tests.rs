@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use k8s_openapi::jiff::Timestamp;
+
 use super::*;
 use crate::api::Phase;
 use crate::ecs::{Region, TaskId};

@@ -1,0 +1,93 @@
+//! What an ImageTask says once it is decided where it stands: as much of its status as is news, and nothing where
+//! nothing is.
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::api::conditions::{Course, Standing};
+use crate::clock::Now;
+use crate::followed::Followed;
+use crate::message::Cause;
+use crate::observation::{Look, Observation};
+use crate::reason::Reason;
+use crate::status::{Reported, Status};
+
+/// What a row of the status table tells.
+pub enum Verdict<'a> {
+    /// Nothing is told that is not told already.
+    Keep,
+    /// The conditions that are told.
+    Stands(Course, Reason, Cause<'a>),
+}
+
+impl Verdict<'_> {
+    /// The status that tells it; `None` where the present one does already.
+    pub fn status(self, task: &Followed, look: &Look<'_>, now: Now) -> Option<Status> {
+        match self {
+            Self::Keep => echoed(task, look),
+            Self::Stands(course, reason, cause) => stands(task, look, course, reason, cause, now),
+        }
+    }
+}
+
+/// The status with nothing but the annotation answered.
+fn echoed(task: &Followed, look: &Look<'_>) -> Option<Status> {
+    let handled = handled(task, look)?;
+    Some(Status { handled: Some(handled.into()), ..task.status.clone() })
+}
+
+/// The annotation that this look answers, if that is news: the look must have begun after it came.
+fn handled<'a>(task: &'a Followed, look: &Look<'_>) -> Option<&'a str> {
+    let (value, arrived) = task.request.as_ref()?;
+    let looked = match look.seen {
+        Observation::Nothing => false,
+        Observation::Found { .. } | Observation::Missing { .. } | Observation::Failed(_) => true,
+    };
+    let suspended = task.spec.as_ref().is_ok_and(|spec| spec.suspend);
+    let news = task.status.handled.as_ref() != Some(value);
+    (looked && !suspended && news && look.begun.mono >= *arrived).then_some(value)
+}
+
+fn stands(
+    task: &Followed,
+    look: &Look<'_>,
+    course: Course,
+    reason: Reason,
+    cause: Cause<'_>,
+    now: Now,
+) -> Option<Status> {
+    let status = &task.status;
+    let found = match look.seen {
+        Observation::Found { task, .. } => Some(task),
+        Observation::Nothing | Observation::Missing { .. } | Observation::Failed(_) => None,
+    };
+    let news = found.filter(|found| !status.reported.as_ref().is_some_and(|told| told.tells_no_news(found)));
+    let told = status
+        .standing
+        .as_ref()
+        .filter(|told| told.course == course && told.reason == reason && cause.is_told_by(&told.message));
+    let handled = handled(task, look);
+    let region = status.region.as_ref().or(task.region.as_ref());
+    let settled = status.observed_generation == task.generation && status.region.as_ref() == region;
+    if told.is_some() && news.is_none() && handled.is_none() && settled {
+        return None;
+    }
+    let second = whole_second(now.wall);
+    let before = status.standing.as_ref();
+    let message = match before.filter(|before| before.reason == reason && cause.is_told_by(&before.message)) {
+        Some(before) => before.message.clone(),
+        None => cause.message(),
+    };
+    Some(Status {
+        observed_generation: task.generation,
+        reported: news.map(Reported::of).or_else(|| status.reported.clone()),
+        region: region.cloned(),
+        completion: status.completion.or(course.is_end().then_some(second)),
+        handled: handled.map(Into::into).or_else(|| status.handled.clone()),
+        standing: Some(Standing::next(before, course, reason, message, second)),
+    })
+}
+
+/// Kubernetes keeps times in whole seconds.
+fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).expect("a second of a valid time is valid")
+}
