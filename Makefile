@@ -4,6 +4,10 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 CARGO_DENY_VERSION := 0.20.2
+CARGO_FUZZ_VERSION := 0.13.2
+# Seeds of the fault suite, and seconds for each fuzz target, of one `make soak`.
+SEEDS := 20
+FUZZ_SECONDS := 60
 TOOLS := target/tools
 GO_MODULES := tests/controlplane tests/simulator/sdk/go tests/waiting
 
@@ -19,7 +23,19 @@ demo: ## shows the operator at work on this machine, in about half a minute once
 test: lint controlplane waiting sdk-clients ## everything that CI runs
 	cargo build --release --package imagetask-operator
 	cargo test --workspace
-	cd tests/controlplane && go test ./...
+	cd tests/controlplane && go test -count=1 ./...
+
+.PHONY: soak
+soak: controlplane fuzzer ## long runs: many seeds of the fault suite, then the fuzz targets on nightly Rust
+	IMAGETASK_FAULTS_SEEDS=$(SEEDS) cargo test --test faults -- --nocapture
+	for target in answer view; do \
+		PATH=$$PWD/$(TOOLS)/bin:$$PATH cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192 || exit 1; \
+	done
+
+.PHONY: fuzzer
+fuzzer: ## installs cargo-fuzz under target/tools
+	@[[ $$($(TOOLS)/bin/cargo-fuzz --version 2>/dev/null) == "cargo-fuzz $(CARGO_FUZZ_VERSION)" ]] || \
+		cargo install --locked --root $(TOOLS) --version $(CARGO_FUZZ_VERSION) cargo-fuzz
 
 .PHONY: lint
 lint: tools ## formats, lints, licences and duplicates; part of test
