@@ -1,8 +1,12 @@
 //! From nothing to the end, as users see it.
 
+use futures::future::join_all;
 use imagetask_operator::api::{ImageTaskStatus, Phase};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde_json::json;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
 use simulator::Task;
 
 use crate::world::{World, conditions, newest, reason, status, task};
@@ -169,4 +173,38 @@ async fn a_restarted_operator_goes_on_where_it_was() {
     world.cloud.put(Task::export("t-1", "image-1").succeeded());
     let ended = world.until_phase("t-1", Phase::Succeeded).await;
     assert_eq!(reason(&ended), Some("TaskSucceeded"));
+}
+
+/// Fields as a cloud that keeps no promise may send them.
+fn wild() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,300}".prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        Just(json!({"a": [1]})),
+        Just(json!("é".repeat(5_000))),
+    ]
+}
+
+#[tokio::test]
+async fn whatever_the_cloud_answers_the_status_is_one_that_the_api_server_accepts() {
+    let world = World::new().await;
+    let mut runner = TestRunner::deterministic();
+    let ids: Vec<String> = (0..100).map(|n| format!("t-{n}")).collect();
+    for id in &ids {
+        let mut task = Task::export(id, "image-1");
+        for field in ["Type", "Status", "Process", "ResourceId", "CreatedAt", "UpdatedAt", "EndAt"] {
+            task = task.field(field, wild().new_tree(&mut runner).unwrap().current());
+        }
+        world.cloud.put(task);
+    }
+    let _operator = world.operator().await;
+    join_all(ids.iter().map(|id| world.follow(id))).await;
+    for id in &ids {
+        let seen = world.until(id, "seen", |object| status(object).observed_generation == Some(1)).await;
+        assert_eq!(status(&seen).task_id.as_deref(), Some(id.as_str()));
+    }
 }
