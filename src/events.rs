@@ -11,15 +11,15 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client, Resource};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
 use crate::api::ImageTask;
+use crate::apiserver::bounded;
 use crate::clock::Clock;
 use crate::health::Loop;
 use crate::index::Announcement;
-use crate::poll::API_SERVER_TIMEOUT;
-use crate::telemetry::{chain, complaint};
+use crate::telemetry::chain;
 
 /// Announcements that wait; at [`PACE`] those of the last 100 s.
 const WAITING: usize = 1_000;
@@ -56,18 +56,10 @@ pub async fn run(client: Client, mut announcements: mpsc::Receiver<Announcement>
         pace.tick().await;
         let api: Api<Event> = Api::namespaced(client.clone(), &announcement.object.namespace);
         let event = event(&announcement, clock.now().wall);
-        let outcome = timeout(API_SERVER_TIMEOUT, api.create(&PostParams::default(), &event)).await;
-        let error = match &outcome {
-            Ok(Ok(_)) => continue,
-            Ok(Err(error)) => complaint(error),
-            Err(elapsed) => chain(elapsed),
-        };
-        warn!(
-            namespace = &*announcement.object.namespace,
-            name = &*announcement.object.name,
-            error,
-            "event not created"
-        );
+        if let Err(error) = bounded(api.create(&PostParams::default(), &event)).await {
+            let object = &announcement.object;
+            warn!(namespace = &*object.namespace, name = &*object.name, %error, "event not created");
+        }
     }
 }
 

@@ -48,6 +48,7 @@ pub mod events;
 
 pub mod schedule;
 pub mod credentials;
+pub mod apiserver;
 pub mod shared;
 pub mod clock;
 

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::health::Health;
 use crate::index::WatchId;
 use crate::metrics::Metrics;
+use crate::schema::Schema;
 use crate::shared::Shared;
 use crate::{ecs, events};
 use crate::{poll, schema, server, watch, write};
@@ -52,6 +53,7 @@ pub async fn run(
     let client = || Client::try_from(kubernetes.clone()).map_err(OperatorError::Kubernetes);
     let (events, announcements) = events::queue();
     let shared = Arc::new(Shared::new(config.settings, Metrics::new(), events));
+    let crd = Arc::new(Schema::default());
     let health = Health::new(shared.clock);
     let mut loops = tokio::task::JoinSet::new();
     for (id, scope) in config.scopes.into_iter().enumerate() {
@@ -71,7 +73,7 @@ pub async fn run(
         announcing.await;
         OperatorError::Ended("events")
     });
-    let reading = schema::run(client()?, shared.clone(), shared.clock, health.register("schema"));
+    let reading = schema::run(client()?, crd.clone(), shared.clock, health.register("schema"));
     loops.spawn(async {
         reading.await;
         OperatorError::Ended("schema")
@@ -79,7 +81,7 @@ pub async fn run(
     let serving = server::serve(listener, health.clone(), shared.clone());
     loops.spawn(async { serving.await.map_or_else(OperatorError::Server, |()| OperatorError::Ended("server")) });
     let writes_stop = CancellationToken::new();
-    let writing = write::run(client()?, shared, writes_stop.clone(), health.register("write"));
+    let writing = write::run(client()?, shared, crd, writes_stop.clone(), health.register("write"));
     let mut writing = tokio::spawn(writing);
     let ended = tokio::select! {
         () = stop.cancelled() => None,

@@ -4,20 +4,17 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::apiserver::{CallError, bounded};
 use crate::credentials::Credentials;
 use crate::ecs;
 use crate::health::Loop;
 use crate::index::{Question, SecretFault, SecretName};
 use crate::shared::Shared;
-use crate::telemetry::{chain, complaint};
-
-/// A call to the API server that takes longer than this has failed: kube sets no read timeout, and retries for
-/// minutes (kube-rs reference §2.5).
-pub(crate) const API_SERVER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+use crate::telemetry::chain;
 
 /// Asks whatever is due, for ever.
 pub async fn run(cloud: ecs::Client, client: Client, shared: Arc<Shared>, health: Loop) {
@@ -75,16 +72,12 @@ async fn ask(cloud: ecs::Client, question: Question, shared: Arc<Shared>) {
 
 async fn read_secret(client: Client, name: SecretName, shared: Arc<Shared>) {
     let api: Api<Secret> = Api::namespaced(client, &name.namespace);
-    let read = match timeout(API_SERVER_TIMEOUT, api.get(&name.name)).await {
-        Ok(Ok(secret)) => credentials(secret),
-        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Err(SecretFault::NotFound),
-        Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => Err(SecretFault::Forbidden),
-        Ok(Err(error)) => {
-            warn!(namespace = &*name.namespace, secret = &*name.name, error = complaint(&error), "secret not read");
-            Err(SecretFault::Unreadable)
-        }
-        Err(elapsed) => {
-            warn!(namespace = &*name.namespace, secret = &*name.name, error = chain(&elapsed), "secret not read");
+    let read = match bounded(api.get(&name.name)).await {
+        Ok(secret) => credentials(secret),
+        Err(CallError::NotFound) => Err(SecretFault::NotFound),
+        Err(CallError::Forbidden(_)) => Err(SecretFault::Forbidden),
+        Err(error @ (CallError::Conflict | CallError::Failed(_))) => {
+            warn!(namespace = &*name.namespace, secret = &*name.name, %error, "secret not read");
             Err(SecretFault::Unreadable)
         }
     };

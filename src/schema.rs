@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use kube::{Client, Resource};
 use serde_json::{Map, Value};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use crate::api::{ImageTask, ImageTaskStatus, crd};
+use crate::apiserver::{CallError, bounded};
 use crate::clock::Clock;
 use crate::health::Loop;
-use crate::poll::API_SERVER_TIMEOUT;
-use crate::shared::Shared;
-use crate::telemetry::{chain, complaint};
 
 /// What is known of the installed CRD.
 #[derive(Default)]
@@ -31,12 +29,12 @@ const RETRY: Duration = Duration::from_secs(2);
 
 /// Reads the served schema again and again, and says once what it lacks. Every authenticated account may read it; the
 /// CRD itself would need a ClusterRole.
-pub async fn run(client: Client, shared: Arc<Shared>, clock: Clock, health: Loop) {
+pub async fn run(client: Client, schema: Arc<Schema>, clock: Clock, health: Loop) {
     loop {
         let served = health.turning(read(&client)).await;
         let known = served.is_some();
         if let Some(served) = served {
-            shared.schema.learn(own_fields().difference(&served).cloned().collect());
+            schema.learn(own_fields().difference(&served).cloned().collect());
         }
         let next = clock.now().mono + if known { PERIOD } else { RETRY };
         health.turning(sleep_until(Instant::from_std(clock.instant(next)))).await;
@@ -46,14 +44,15 @@ pub async fn run(client: Client, shared: Arc<Shared>, clock: Clock, health: Loop
 async fn read(client: &Client) -> Option<BTreeSet<String>> {
     let path = format!("/openapi/v3/apis/{}/{}", ImageTask::group(&()), ImageTask::version(&()));
     let request = http::Request::get(path).body(Vec::new()).expect("the path is constant");
-    match timeout(API_SERVER_TIMEOUT, client.request::<Value>(request)).await {
-        Ok(Ok(document)) => return status_fields(&document),
+    match bounded(client.request::<Value>(request)).await {
+        Ok(document) => status_fields(&document),
         // Without the CRD there is no schema; the watch says so.
-        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => {}
-        Ok(Err(error)) => warn!(error = complaint(&error), "the served schema was not read"),
-        Err(elapsed) => warn!(error = chain(&elapsed), "the served schema was not read"),
+        Err(CallError::NotFound) => None,
+        Err(error @ (CallError::Conflict | CallError::Forbidden(_) | CallError::Failed(_))) => {
+            warn!(%error, "the served schema was not read");
+            None
+        }
     }
-    None
 }
 
 impl Schema {

@@ -8,7 +8,6 @@ use crate::clock::{Clock, Now};
 use crate::events;
 use crate::index::{Index, News, Settings};
 use crate::metrics::Metrics;
-use crate::schema::Schema;
 
 /// What the loops share.
 pub struct Shared {
@@ -21,8 +20,6 @@ pub struct Shared {
     pub writes: Notify,
     /// What is counted.
     pub metrics: Metrics,
-    /// What the installed CRD can store.
-    pub schema: Schema,
     events: events::Queue,
 }
 
@@ -35,7 +32,6 @@ impl Shared {
             looks: Notify::new(),
             writes: Notify::new(),
             metrics,
-            schema: Schema::default(),
             events,
         }
     }

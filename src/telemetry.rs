@@ -35,14 +35,6 @@ pub fn start(format: LogFormat, directives: Option<&str>) {
     }
 }
 
-/// What the API server or the way to it complains of; its answers carry their own words.
-pub fn complaint(error: &kube::Error) -> String {
-    if let kube::Error::Api(status) = error {
-        return format!("{} ({})", status.message, status.code);
-    }
-    chain(error)
-}
-
 /// An error and all its causes, as one line; a cause that its effect has spelled out already is not said again.
 pub fn chain(error: &dyn Error) -> String {
     let mut line = error.to_string();

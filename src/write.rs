@@ -5,30 +5,29 @@ use std::sync::Arc;
 
 use kube::{Client, Resource};
 use serde::Serialize;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::api::{ImageTask, ImageTaskStatus, ImageTaskView};
+use crate::apiserver::{CallError, bounded};
 use crate::health::Loop;
 use crate::index::{ObjectName, Write, Written};
-use crate::poll::API_SERVER_TIMEOUT;
 use crate::schema::Schema;
 use crate::shared::Shared;
-use crate::telemetry::{chain, complaint};
 
 /// Name under which the API server records who owns a field.
 const FIELD_MANAGER: &str = "imagetask-operator";
 
 /// Writes whatever is due until `stop`, then lets the writes under way and those that wait come to their end.
-pub async fn run(client: Client, shared: Arc<Shared>, stop: CancellationToken, health: Loop) {
+pub async fn run(client: Client, shared: Arc<Shared>, schema: Arc<Schema>, stop: CancellationToken, health: Loop) {
     let writes = TaskTracker::new();
     loop {
         let (due, next) = shared.with(|index, now| index.due_writes(now));
         let idle = due.is_empty() && writes.is_empty();
         for write in due {
-            writes.spawn(send(client.clone(), write, shared.clone()));
+            writes.spawn(send(client.clone(), write, shared.clone(), schema.clone()));
         }
         if idle && stop.is_cancelled() {
             return;
@@ -79,25 +78,16 @@ fn request(object: &ObjectName, version: u64, status: &ImageTaskStatus, schema: 
         .expect("names of stored objects are safe in a path")
 }
 
-async fn send(client: Client, write: Write, shared: Arc<Shared>) {
+async fn send(client: Client, write: Write, shared: Arc<Shared>, schema: Arc<Schema>) {
     let revision = write.revision();
     let Write { entry, object, version, status, change, .. } = write;
-    let call = client.request::<ImageTaskView>(request(&object, version, &status, &shared.schema));
-    let written = match timeout(API_SERVER_TIMEOUT, call).await {
-        Ok(Ok(view)) => Written::Stored(Box::new(view)),
-        Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Written::Conflict,
-        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Written::Gone,
-        Ok(Err(error)) => {
-            warn!(
-                namespace = &*object.namespace,
-                name = &*object.name,
-                error = complaint(&error),
-                "status not written"
-            );
-            Written::Failed
-        }
-        Err(elapsed) => {
-            warn!(namespace = &*object.namespace, name = &*object.name, error = chain(&elapsed), "status not written");
+    let call = client.request::<ImageTaskView>(request(&object, version, &status, &schema));
+    let written = match bounded(call).await {
+        Ok(view) => Written::Stored(Box::new(view)),
+        Err(CallError::Conflict) => Written::Conflict,
+        Err(CallError::NotFound) => Written::Gone,
+        Err(error @ (CallError::Forbidden(_) | CallError::Failed(_))) => {
+            warn!(namespace = &*object.namespace, name = &*object.name, %error, "status not written");
             Written::Failed
         }
     };

@@ -1,6 +1,7 @@
 //! What the watch tells: objects that are there, have changed, or are gone.
 
-use super::entry::{Entry, EntryKey, Seat, Sighting, WatchId};
+use super::entry::{Entry, Seat, Sighting};
+use super::key::{EntryKey, WatchId};
 use super::writes::Pending;
 use super::{Index, is_done, key_of};
 use crate::api::ImageTaskView;

@@ -1,35 +1,15 @@
 //! One unfinished ImageTask in the index: what identifies it, what is known of it, and where it waits.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::Announcement;
+use super::key::{ObjectName, WatchId};
 use super::writes::Pending;
 use crate::api::conditions::Course;
 use crate::api::{ImageTaskView, Lenient, MAX_RECONCILE_REQUEST, RECONCILE_REQUESTED_AT, SpecView, StatusView};
 use crate::followed::Followed;
-
-/// Refers to an entry; a key outlives its entry without ever meaning another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntryKey {
-    pub(super) slot: u32,
-    pub(super) serial: u32,
-}
-
-/// Namespace and name of an ImageTask.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ObjectName {
-    /// Its namespace.
-    pub namespace: Arc<str>,
-    /// Its name.
-    pub name: Box<str>,
-}
-
-/// Which of the operator's watches saw an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct WatchId(pub usize);
 
 /// An unfinished ImageTask.
 pub(super) struct Entry {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Index;
-use super::entry::{EntryKey, Seat};
+use super::entry::Seat;
+use super::key::EntryKey;
 use super::lane::{Refusal, Turn};
 use super::sources::SecretName;
 use super::subject::SubjectId;

@@ -4,6 +4,7 @@
 mod arrivals;
 mod entry;
 mod health;
+mod key;
 mod lane;
 mod looks;
 mod ring;
@@ -11,7 +12,7 @@ mod sources;
 mod subject;
 mod writes;
 
-pub use entry::{EntryKey, ObjectName, WatchId};
+pub use key::{EntryKey, ObjectName, WatchId};
 pub use looks::{Due, Question};
 pub use sources::{SecretFault, SecretName};
 pub use writes::{Change, Revision, Write, Written};

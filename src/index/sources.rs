@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{EntryKey, Seat};
+use super::entry::Seat;
+use super::key::EntryKey;
 use super::lane::Lane;
 use super::subject::SubjectId;
 use super::{Index, Settings};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::entry::{EntryKey, ObjectName};
+use super::key::{EntryKey, ObjectName};
 use super::{Index, News, Settings};
 use crate::api::{ImageTaskStatus, ImageTaskView};
 use crate::clock::Now;

@@ -1,0 +1,41 @@
+//! Calls to the API server: each bounded in time, and its failure told by what comes next.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::telemetry::chain;
+
+/// A call that takes longer has failed: kube sets no read timeout, and retries for minutes (kube-rs reference §2.5).
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Why a call brought nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// What it was about is not there.
+    #[error("not found")]
+    NotFound,
+    /// It has changed since it was read.
+    #[error("it has changed meanwhile")]
+    Conflict,
+    /// The operator may not do this.
+    #[error("forbidden: {0}")]
+    Forbidden(String),
+    /// Anything else; worth trying again.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Waits for a call, but not for ever.
+pub async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match timeout(LONGEST, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Err(CallError::NotFound),
+        Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Err(CallError::Conflict),
+        Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => Err(CallError::Forbidden(status.message.clone())),
+        Ok(Err(kube::Error::Api(status))) => Err(CallError::Failed(format!("{} ({})", status.message, status.code))),
+        Ok(Err(error)) => Err(CallError::Failed(chain(&error))),
+        Err(_) => Err(CallError::Failed(format!("the API server did not answer within {LONGEST:?}"))),
+    }
+}
