@@ -29,7 +29,9 @@ test: lint controlplane waiting sdk-clients ## everything that CI runs
 soak: controlplane fuzzer ## long runs: many seeds of the fault suite, then the fuzz targets on nightly Rust
 	IMAGETASK_FAULTS_SEEDS=$(SEEDS) cargo test --test faults -- --nocapture
 	for target in answer view; do \
-		PATH=$$PWD/$(TOOLS)/bin:$$PATH cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192 || exit 1; \
+		mkdir -p fuzz/target/corpus/$$target; \
+		PATH=$$PWD/$(TOOLS)/bin:$$PATH cargo +nightly fuzz run $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=8192 || exit 1; \
 	done
 
 .PHONY: fuzzer

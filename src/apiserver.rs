@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use kube::core::Status;
 use tokio::time::timeout;
 
 use crate::telemetry::chain;
@@ -31,11 +32,17 @@ pub enum CallError {
 pub async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
     match timeout(LONGEST, call).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Err(CallError::NotFound),
+        Ok(Err(kube::Error::Api(status))) if is_not_found(&status) => Err(CallError::NotFound),
         Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Err(CallError::Conflict),
         Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => Err(CallError::Forbidden(status.message.clone())),
         Ok(Err(kube::Error::Api(status))) => Err(CallError::Failed(format!("{} ({})", status.message, status.code))),
         Ok(Err(error)) => Err(CallError::Failed(chain(&error))),
         Err(_) => Err(CallError::Failed(format!("the API server did not answer within {LONGEST:?}"))),
     }
+}
+
+/// Whether what was asked for is not there; for a kind that is not installed the API server sends plain text, in which
+/// kube finds no reason, so the code decides.
+pub fn is_not_found(status: &Status) -> bool {
+    status.code == 404
 }

@@ -50,7 +50,7 @@ pub struct RunArgs {
     namespace: Vec<String>,
 
     /// Label selector of the ImageTasks to watch. Default: all.
-    #[arg(long, env = "IMAGETASK_SELECTOR")]
+    #[arg(long, env = "IMAGETASK_SELECTOR", value_parser = selector)]
     selector: Option<String>,
 
     /// Time between two looks at one running task, at least 1s.
@@ -183,10 +183,8 @@ fn duration(text: &str) -> Result<Duration, String> {
     let parsed: kube::core::Duration = text.parse().map_err(|_| expected())?;
     // More than a year is a slip of the keyboard, and keeps all sums of durations far from overflow.
     let year = Duration::from_secs(365 * 24 * 3600);
-    Duration::from(parsed)
-        .checked_sub(Duration::ZERO)
-        .filter(|it| !text.starts_with('-') && *it <= year)
-        .ok_or_else(expected)
+    let parsed = Duration::from(parsed);
+    if parsed > year || text.starts_with('-') { Err(expected()) } else { Ok(parsed) }
 }
 
 fn poll_interval(text: &str) -> Result<Duration, String> {
@@ -206,6 +204,38 @@ fn namespace(text: &str) -> Result<String, String> {
     let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let good = text.len() <= 63 && text.starts_with(edge) && text.ends_with(edge) && text.chars().all(allowed);
     if good { Ok(text.to_owned()) } else { Err("give the name of a namespace".to_owned()) }
+}
+
+/// Checks the form of a label selector; the API server would refuse a bad one over and over.
+fn selector(text: &str) -> Result<String, String> {
+    let word = |text: &str| {
+        let edge = |c: char| c.is_ascii_alphanumeric();
+        let inner = |c: char| edge(c) || matches!(c, '-' | '_' | '.' | '/');
+        text.starts_with(edge) && text.ends_with(edge) && text.chars().all(inner)
+    };
+    let value = |text: &str| text.is_empty() || (word(text) && !text.contains('/'));
+    let set = |text: &str| {
+        let values = text.trim().strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+        values.is_some_and(|values| values.split(',').all(|it| value(it.trim())))
+    };
+    let requirement = |text: &str| {
+        let text = text.trim();
+        let pairs = [" notin ", " in ", "!=", "==", "="].into_iter().filter_map(|by| Some((by, text.split_once(by)?)));
+        match pairs.into_iter().next() {
+            Some((" notin " | " in ", (key, values))) => word(key.trim()) && set(values),
+            Some((_, (key, right))) => word(key.trim()) && value(right.trim()),
+            None => word(text.strip_prefix('!').unwrap_or(text)),
+        }
+    };
+    let mut depth = 0;
+    let outside = |c: char| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth == 0
+    };
+    match text.split(outside).all(requirement) {
+        true => Ok(text.to_owned()),
+        false => Err("give a label selector such as team=a or shard in (1,2)".to_owned()),
+    }
 }
 
 fn namespace_or_all(text: &str) -> Result<String, String> {

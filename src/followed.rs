@@ -11,7 +11,7 @@ use crate::status::Status;
 /// How long past a deadline an answer is waited for before the timeout falls without one (contract §1).
 pub const LAST_ANSWER_GRACE: SignedDuration = SignedDuration::from_secs(60);
 
-/// All that is known of one ImageTask, and all that a decision about it rests on.
+/// One ImageTask.
 #[derive(Clone, Debug)]
 pub struct Followed {
     /// What the user asks for.
@@ -25,7 +25,7 @@ pub struct Followed {
     /// When the ImageTask was created.
     pub created: Timestamp,
     /// Since when it is followed in its present form: arrival, spec change, resumption. Graces count from here.
-    pub fresh: Duration,
+    pub fresh_since: Duration,
     /// The reconcile-requested annotation, and when it arrived.
     pub request: Option<(Box<str>, Duration)>,
     /// Trouble of this task alone that an answer has not healed yet.

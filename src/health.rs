@@ -52,9 +52,14 @@ impl Health {
         it
     }
 
+    /// This moment, on the clock that the loops report by.
+    pub fn now(&self) -> Duration {
+        self.clock.now().mono
+    }
+
     /// The first loop that has stopped turning.
-    pub fn stuck(&self) -> Option<&'static str> {
-        let now = seconds(&self.clock);
+    pub fn stuck(&self, now: Duration) -> Option<&'static str> {
+        let now = now.as_secs();
         self.find(|it| now.saturating_sub(it.turned.load(Ordering::Relaxed)) > STUCK.as_secs())
     }
 
@@ -89,4 +94,37 @@ impl Loop {
 
 fn seconds(clock: &Clock) -> u64 {
     clock.now().mono.as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_that_has_not_turned_for_a_minute_is_stuck() {
+        let health = Health::new(Clock::start());
+        let _poll = health.register("poll");
+        let at = |seconds| health.stuck(Duration::from_secs(seconds));
+        assert_eq!([at(0), at(60), at(61)], [None, None, Some("poll")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_loop_turns() {
+        let clock = Clock::start();
+        let health = Health::new(clock);
+        let idle = health.register("watch");
+        idle.turned.store(0, Ordering::Relaxed);
+        assert!(timeout(Duration::from_secs(120), idle.turning(std::future::pending::<()>())).await.is_err());
+        assert_eq!(health.stuck(health.now() + STUCK), None);
+    }
+
+    #[test]
+    fn all_loops_must_be_ready() {
+        let health = Health::new(Clock::start());
+        let _poll = health.register("poll");
+        let watch = health.register_unready("watch");
+        assert_eq!(health.unready(), Some("watch"));
+        assert!(watch.ready() && !watch.ready());
+        assert_eq!(health.unready(), None);
+    }
 }

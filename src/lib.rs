@@ -26,7 +26,8 @@
 //! - One account's trouble never delays another's tasks: each has a lane of its own.
 //! - Nothing but the cloud's word or the user's own timeout ends a task.
 //!
-//! The first four are held by the test `invariants` over the source text, the others by the tests of the behaviour.
+//! The first four are held by the tests in `tests/it/invariants.rs` over the source text and by `clippy.toml`, the others
+//! by the tests of the behaviour.
 
 pub mod api;
 pub mod spec;

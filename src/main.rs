@@ -35,9 +35,7 @@ fn run(args: RunArgs) -> ExitCode {
         Ok(config) => config,
         Err(error) => return usage(&telemetry::chain(&error)),
     };
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        error!("another TLS provider is installed already");
-    }
+    rustls::crypto::ring::default_provider().install_default().expect("nothing has installed a TLS provider before");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(operate(config)));
     match outcome {
@@ -52,8 +50,11 @@ fn run(args: RunArgs) -> ExitCode {
 async fn operate(config: Config) -> anyhow::Result<()> {
     // From here on a signal stops the operator cleanly.
     let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-    let kubernetes = kube::Config::infer().await?;
-    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("--listen {}", config.listen))?;
+    let kubernetes =
+        kube::Config::infer().await.context("no cluster is configured: set KUBECONFIG, or run inside a cluster")?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("--listen {}: choose a free address", config.listen))?;
     info!(listen = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "started");
     let stop = CancellationToken::new();
     let stopped = stop.clone();

@@ -21,11 +21,11 @@ pub struct Metrics {
     ids_per_request: Histogram,
     poll_lag: Histogram,
     first_status: Histogram,
-    tasks: Family<Phase, Gauge>,
+    tasks: Family<PhaseLabel, Gauge>,
     ends: Family<Ended, Counter>,
     writes: Family<WriteOutcome, Counter>,
     status_queue: Gauge,
-    /// Watches that broke or ended and were begun anew.
+    /// Errors after which a watch is begun anew, a missing CRD included.
     pub watch_restarts: Counter,
     invalid_objects: Gauge,
     lanes: Family<LaneState, Gauge>,
@@ -37,7 +37,7 @@ struct Code {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Phase {
+struct PhaseLabel {
     phase: &'static str,
 }
 
@@ -123,7 +123,7 @@ impl Metrics {
     /// The OpenMetrics text, with the index as it is now.
     pub fn render(&self, index: &Index) -> String {
         for (phase, count) in index.phases() {
-            set(&self.tasks.get_or_create(&Phase { phase: phase.as_str() }), count);
+            set(&self.tasks.get_or_create(&PhaseLabel { phase: phase.as_str() }), count);
         }
         for (state, count) in index.lane_states() {
             set(&self.lanes.get_or_create(&LaneState { state }), count);

@@ -25,7 +25,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// The client of the cloud could not be built.
-    #[error("cannot build the HTTP client of the cloud")]
+    #[error("cannot build the HTTP client of the cloud: are CA certificates installed?")]
     Cloud(#[from] ecs::BuildError),
     /// The client of the API server could not be built.
     #[error("cannot build the client of the Kubernetes API server")]
@@ -86,10 +86,11 @@ pub async fn run(
     let ended = tokio::select! {
         () = stop.cancelled() => None,
         ended = loops.join_next() => ended,
+        ended = &mut writing => Some(ended.map(|()| OperatorError::Ended("write"))),
     };
     loops.abort_all();
     writes_stop.cancel();
-    if timeout(DRAIN, &mut writing).await.is_err() {
+    if !writing.is_finished() && timeout(DRAIN, &mut writing).await.is_err() {
         warn!("stopped with statuses unwritten: they are found anew after the next start");
         writing.abort();
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
-use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
@@ -12,7 +11,7 @@ use crate::apiserver::{CallError, bounded};
 use crate::credentials::Credentials;
 use crate::ecs;
 use crate::health::Loop;
-use crate::index::{Question, SecretFault, SecretName};
+use crate::index::{Question, SecretFault, SecretName, Unusable};
 use crate::shared::Shared;
 use crate::telemetry::chain;
 
@@ -21,7 +20,8 @@ pub async fn run(cloud: ecs::Client, client: Client, shared: Arc<Shared>, health
     let calls = TaskTracker::new();
     let mut behind = 0;
     loop {
-        let (due, now_behind) = shared.with(|index, now| (index.due(now), index.lanes_behind()));
+        let due = shared.due();
+        let now_behind = shared.with(|index, _| index.lanes_behind());
         tell_of_lanes_behind(std::mem::replace(&mut behind, now_behind), now_behind);
         for question in due.questions {
             calls.spawn(ask(cloud.clone(), question, shared.clone()));
@@ -29,15 +29,7 @@ pub async fn run(cloud: ecs::Client, client: Client, shared: Arc<Shared>, health
         for secret in due.secrets {
             calls.spawn(read_secret(client.clone(), secret, shared.clone()));
         }
-        let next = due.next.map(|at| Instant::from_std(shared.clock.instant(at)));
-        health
-            .turning(async {
-                tokio::select! {
-                    () = shared.looks.notified() => {}
-                    () = async { sleep_until(next.expect("checked")).await }, if next.is_some() => {}
-                }
-            })
-            .await;
+        health.turning(shared.wait(&shared.looks, due.next)).await;
     }
 }
 
@@ -74,8 +66,8 @@ async fn read_secret(client: Client, name: SecretName, shared: Arc<Shared>) {
     let api: Api<Secret> = Api::namespaced(client, &name.namespace);
     let read = match bounded(api.get(&name.name)).await {
         Ok(secret) => credentials(secret),
-        Err(CallError::NotFound) => Err(SecretFault::NotFound),
-        Err(CallError::Forbidden(_)) => Err(SecretFault::Forbidden),
+        Err(CallError::NotFound) => Err(SecretFault::Unusable(Unusable::NotFound)),
+        Err(CallError::Forbidden(_)) => Err(SecretFault::Unusable(Unusable::Forbidden)),
         Err(error @ (CallError::Conflict | CallError::Failed(_))) => {
             warn!(namespace = &*name.namespace, secret = &*name.name, %error, "secret not read");
             Err(SecretFault::Unreadable)
@@ -87,5 +79,6 @@ async fn read_secret(client: Client, name: SecretName, shared: Arc<Shared>) {
 
 fn credentials(secret: Secret) -> Result<Credentials, SecretFault> {
     let data = secret.data.unwrap_or_default();
-    Ok(Credentials::from_pairs(|key| data.get(key).map(|value| value.0.clone()))?)
+    Credentials::from_pairs(|key| data.get(key).map(|value| value.0.clone()))
+        .map_err(|error| SecretFault::Unusable(Unusable::Malformed(error)))
 }

@@ -106,7 +106,7 @@ fn row<'a>(task: &'a Followed, trouble: Option<Trouble>, look: &Look<'a>, now: N
 
 /// The rows credentials, rejected, cloud trouble.
 fn failed<'a>(task: &'a Followed, trouble: Option<Trouble>, failure: &'a Failure, now: Now, rules: &Rules) -> Row<'a> {
-    let lasts = |since: Duration| now.mono.saturating_sub(since.max(task.fresh));
+    let lasts = |since: Duration| now.mono.saturating_sub(since.max(task.fresh_since));
     let overdue = lasts(failure.since) >= rules.stuck_after;
     let (reason, course, next) = match failure.kind {
         FailureKind::CredentialsNotFound => (Reason::CredentialsNotFound, stuck_when(overdue), Next::Beat),

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use crate::ecs::{Ids, TaskId};
+
 /// Slowest asking of what does not answer (design, "The schedule").
 pub const SLOWEST: Duration = Duration::from_secs(300);
 
-/// Ids that one call can ask for: limit of `TaskIds.N` (docs 6396/120437).
-pub const BATCH: usize = 100;
+/// Ids that one call can ask for.
+pub const BATCH: usize = Ids::<TaskId>::MAX;
 
 /// Doubles from `beat` with every step, up to [`SLOWEST`] or the beat where that is longer.
 pub fn backoff(beat: Duration, step: u32) -> Duration {

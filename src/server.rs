@@ -24,14 +24,14 @@ pub async fn serve(listener: TcpListener, health: Health, shared: Arc<Shared>) -
 }
 
 async fn livez(State(health): State<Health>) -> (StatusCode, String) {
-    verdict(health.stuck().map(|name| format!("the {name} loop has not turned for a minute\n")))
+    report(health.stuck(health.now()).map(|name| format!("the {name} loop has not turned for a minute\n")))
 }
 
 async fn readyz(State(health): State<Health>) -> (StatusCode, String) {
-    verdict(health.unready().map(|name| format!("the {name} loop waits for the CRD or for its first list\n")))
+    report(health.unready().map(|name| format!("the {name} loop waits for the CRD or for its first list\n")))
 }
 
-fn verdict(trouble: Option<String>) -> (StatusCode, String) {
+fn report(trouble: Option<String>) -> (StatusCode, String) {
     match trouble {
         None => (StatusCode::OK, "ok\n".into()),
         Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, trouble),

@@ -1,12 +1,14 @@
 //! The one index, shared by the loops, with the two bells that wake them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 use crate::clock::{Clock, Now};
 use crate::events;
-use crate::index::{Index, News, Settings};
+use crate::index::{Due, Index, News, Settings};
 use crate::metrics::Metrics;
 
 /// What the loops share.
@@ -38,9 +40,42 @@ impl Shared {
 
     /// Changes the index, and wakes whom that may concern.
     pub fn change<T>(&self, change: impl FnOnce(&mut Index, Now) -> T) -> T {
+        let result = self.act(change);
+        self.looks.notify_one();
+        self.writes.notify_one();
+        result
+    }
+
+    /// What is due to be asked; finding that out may have decided statuses, as when a deadline has passed.
+    pub fn due(&self) -> Due {
+        let due = self.act(Index::due);
+        self.writes.notify_one();
+        due
+    }
+
+    /// Looks into the index.
+    pub fn with<T>(&self, read: impl FnOnce(&mut Index, Now) -> T) -> T {
+        let now = self.clock.now();
+        read(&mut self.lock(), now)
+    }
+
+    /// Waits for a bell, or until a moment.
+    pub async fn wait(&self, bell: &Notify, until: Option<Duration>) {
+        match until.map(|moment| Instant::from_std(self.clock.instant(moment))) {
+            None => bell.notified().await,
+            Some(moment) => {
+                tokio::select! {
+                    () = bell.notified() => {}
+                    () = sleep_until(moment) => {}
+                }
+            }
+        }
+    }
+
+    fn act<T>(&self, act: impl FnOnce(&mut Index, Now) -> T) -> T {
         let now = self.clock.now();
         let mut index = self.lock();
-        let result = change(&mut index, now);
+        let result = act(&mut index, now);
         let news = index.take_news();
         drop(index);
         for news in news {
@@ -49,19 +84,11 @@ impl Shared {
                 self.events.offer(announcement);
             }
         }
-        self.looks.notify_one();
-        self.writes.notify_one();
         result
     }
 
-    /// Looks into the index, or takes from it what is due.
-    pub fn with<T>(&self, read: impl FnOnce(&mut Index, Now) -> T) -> T {
-        let now = self.clock.now();
-        read(&mut self.lock(), now)
-    }
-
-    /// A panic in one change leaves the index as far as it came; going on beats stopping everyone's tasks.
     fn lock(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        // In the release build a panic ends the process, and the next one starts from what is stored.
+        self.index.lock().expect("no change of the index panics")
     }
 }

@@ -10,6 +10,7 @@ use kube::{Api, Client};
 use tracing::{info, warn};
 
 use crate::api::ImageTaskView;
+use crate::apiserver::is_not_found;
 use crate::health::Loop;
 use crate::index::WatchId;
 use crate::shared::Shared;
@@ -72,8 +73,8 @@ fn report(error: &watcher::Error, shared: &Shared) {
     shared.metrics.watch_restarts.inc();
     let missing = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.is_not_found(),
-        watcher::Error::WatchError(status) => status.is_not_found(),
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => is_not_found(status),
+        watcher::Error::WatchError(status) => is_not_found(status),
         watcher::Error::InitialListFailed(_)
         | watcher::Error::WatchStartFailed(_)
         | watcher::Error::WatchFailed(_)

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use kube::{Client, Resource};
 use serde::Serialize;
-use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -32,13 +31,11 @@ pub async fn run(client: Client, shared: Arc<Shared>, schema: Arc<Schema>, stop:
         if idle && stop.is_cancelled() {
             return;
         }
-        let next = next.map(|at| Instant::from_std(shared.clock.instant(at)));
         health
             .turning(async {
                 tokio::select! {
-                    () = shared.writes.notified() => {}
+                    () = shared.wait(&shared.writes, next) => {}
                     () = stop.cancelled(), if !stop.is_cancelled() => {}
-                    () = async { sleep_until(next.expect("checked")).await }, if next.is_some() => {}
                 }
             })
             .await;

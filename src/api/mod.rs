@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// Annotation that asks for one extra look; any new value does.
 pub const RECONCILE_REQUESTED_AT: &str = "imagetasks.ecs.volcengine.com/reconcile-requested-at";
 
-/// Longest value of [`RECONCILE_REQUESTED_AT`] that is heeded, in bytes; longer ones are ignored (contract §1).
+/// Longest value of [`RECONCILE_REQUESTED_AT`] that is heeded, in characters; longer ones are ignored (contract §1).
 pub const MAX_RECONCILE_REQUEST: usize = 128;
 
 /// Which task to follow, and how.

@@ -103,7 +103,7 @@ impl Client {
         now: &(dyn Fn() -> Timestamp + Send + Sync),
     ) -> Result<Answer, Error> {
         let address = address(self.endpoint.as_ref(), region);
-        let mut question = Question { client: self, credentials, region, address, now, calls: 0 };
+        let mut question = Paging { client: self, credentials, region, address, now, calls: 0 };
         let (mut tasks, mut tokens) = (Vec::new(), Vec::new());
         loop {
             let query = wire::query(batch, tokens.last().map(String::as_str));
@@ -141,7 +141,7 @@ const MAX_PAGES: usize = 20;
 const MAX_TOKEN: usize = 2 * 1024;
 
 /// One question on its way.
-struct Question<'a> {
+struct Paging<'a> {
     client: &'a Client,
     credentials: &'a Credentials,
     region: &'a Region,
@@ -150,7 +150,7 @@ struct Question<'a> {
     calls: u32,
 }
 
-impl Question<'_> {
+impl Paging<'_> {
     /// Reads one page; when the cloud finds our clock wrong, once more by its own.
     async fn page(&mut self, query: &str) -> Result<Page, Error> {
         let ours = (self.now)();
@@ -186,7 +186,7 @@ impl Question<'_> {
         signed.extend(token.map(|token| ("x-security-token", token.expose_secret())));
         let request =
             sign::Request { method: "GET", path: "/", query, headers: &signed, payload_hash: sign::EMPTY_PAYLOAD };
-        let scope = sign::Scope { date: &date, region: self.region.as_str(), service: "ecs" };
+        let scope = sign::CredentialScope { date: &date, region: self.region.as_str(), service: "ecs" };
         let authorization = sign::authorization(&request, &scope, self.credentials);
         let sent = signed.into_iter().filter(|(name, _)| *name != "host");
         sent.chain([("authorization", authorization.as_str())])
@@ -448,7 +448,7 @@ mod tests {
             let query = target.strip_prefix("/?").unwrap();
             let request =
                 sign::Request { method: "GET", path: "/", query, headers: &signed, payload_hash: sign::EMPTY_PAYLOAD };
-            let scope = sign::Scope { date: &date, region: "cn-beijing", service: "ecs" };
+            let scope = sign::CredentialScope { date: &date, region: "cn-beijing", service: "ecs" };
             assert_eq!(header("authorization"), sign::authorization(&request, &scope, &credentials()));
         }
     }

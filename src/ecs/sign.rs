@@ -28,7 +28,7 @@ pub(super) struct Request<'a> {
 }
 
 /// Where and when a signature counts.
-pub(super) struct Scope<'a> {
+pub(super) struct CredentialScope<'a> {
     /// `YYYYMMDDTHHMMSSZ`, as [`date`] makes it and as `X-Date` says it.
     pub date: &'a str,
     pub region: &'a str,
@@ -39,7 +39,7 @@ pub(super) struct Scope<'a> {
 pub(super) const EMPTY_PAYLOAD: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// The value of `Authorization`.
-pub(super) fn authorization(request: &Request<'_>, scope: &Scope<'_>, credentials: &Credentials) -> String {
+pub(super) fn authorization(request: &Request<'_>, scope: &CredentialScope<'_>, credentials: &Credentials) -> String {
     let key = signing_key(credentials.secret_key(), scope);
     let signature = hex::encode(hmac(key.expose_secret(), &string_to_sign(scope, &canonical_request(request))));
     format!(
@@ -70,7 +70,7 @@ const TERMINATOR: &str = "request";
 /// All but the unreserved characters of RFC 3986.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-impl Scope<'_> {
+impl CredentialScope<'_> {
     fn day(&self) -> &str {
         self.date.split('T').next().unwrap_or_default()
     }
@@ -93,12 +93,12 @@ fn signed_headers(request: &Request<'_>) -> String {
     names.join(";")
 }
 
-fn string_to_sign(scope: &Scope<'_>, canonical_request: &str) -> String {
+fn string_to_sign(scope: &CredentialScope<'_>, canonical_request: &str) -> String {
     let hash = hex::encode(Sha256::digest(canonical_request));
     [ALGORITHM, scope.date, &scope.path(), &hash].join("\n")
 }
 
-fn signing_key(secret: &SecretString, scope: &Scope<'_>) -> SecretBox<[u8; 32]> {
+fn signing_key(secret: &SecretString, scope: &CredentialScope<'_>) -> SecretBox<[u8; 32]> {
     let start = hmac(secret.expose_secret().as_bytes(), scope.day());
     SecretBox::new(Box::new(
         [scope.region, scope.service, TERMINATOR].into_iter().fold(start, |key, part| hmac(&key, part)),
@@ -231,7 +231,7 @@ mod tests {
                 headers: &headers,
                 payload_hash: &payload_hash,
             };
-            let scope = Scope { date: &input.x_date, region: &input.region, service: &input.service };
+            let scope = CredentialScope { date: &input.x_date, region: &input.region, service: &input.service };
             let credentials = input.credentials();
             let canonical = canonical_request(&request);
 
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn the_signing_key_does_not_show() {
-        let scope = Scope { date: "20220506T000712Z", region: "cn-beijing", service: "ecs" };
+        let scope = CredentialScope { date: "20220506T000712Z", region: "cn-beijing", service: "ecs" };
         let key = signing_key(&"secret".into(), &scope);
         assert_eq!(format!("{key:?}"), "SecretBox<[u8; 32]>([REDACTED])");
     }
@@ -302,7 +302,7 @@ mod tests {
             let headers = [("host", texts[0].as_str()), (&texts[1], &texts[2])];
             let query = canonical_query(vec![(texts[3].clone(), &texts[4])]);
             let request = Request { method: "GET", path: "/", query: &query, headers: &headers, payload_hash: &texts[5] };
-            let scope = Scope { date: &texts[6], region: &texts[7], service: "ecs" };
+            let scope = CredentialScope { date: &texts[6], region: &texts[7], service: "ecs" };
             let outputs = [
                 canonical_request(&request),
                 string_to_sign(&scope, &canonical_request(&request)),

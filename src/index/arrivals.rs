@@ -73,7 +73,7 @@ impl Index {
         if spec_changed {
             entry.followed.spec = Spec::parse(&seen.spec);
             entry.followed.generation = seen.generation;
-            entry.followed.fresh = now.mono;
+            entry.followed.fresh_since = now.mono;
             entry.followed.trouble = None;
         }
         if newly_asked {
@@ -106,7 +106,7 @@ impl Index {
             spec,
             generation: seen.generation,
             created: seen.created,
-            fresh: now.mono,
+            fresh_since: now.mono,
             request: seen.request.clone().map(|value| (value, now.mono)),
             trouble: None,
             status,

@@ -57,7 +57,7 @@ impl Sighting {
     pub(super) fn of(view: ImageTaskView) -> Option<Self> {
         let metadata = view.metadata;
         let request = metadata.annotations.and_then(|mut all| all.remove(RECONCILE_REQUESTED_AT));
-        let request = request.filter(|value| !value.is_empty() && value.len() <= MAX_RECONCILE_REQUEST);
+        let request = request.filter(|value| !value.is_empty() && value.chars().count() <= MAX_RECONCILE_REQUEST);
         Some(Self {
             object: ObjectName { namespace: metadata.namespace?.into(), name: metadata.name?.into() },
             uid: metadata.uid?.into(),

@@ -7,7 +7,7 @@ use crate::schedule::backoff;
 
 /// The health of a lane.
 #[derive(Default)]
-pub(super) enum Health {
+pub(super) enum LaneHealth {
     /// The last call was answered.
     #[default]
     Well,
@@ -22,7 +22,7 @@ pub(super) enum Health {
     },
 }
 
-impl Health {
+impl LaneHealth {
     /// Whether single probes take the place of calls.
     pub(super) fn is_probing(&self) -> bool {
         match self {

@@ -8,7 +8,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
 use super::EntryKey;
-use super::health::Health;
+use super::health::LaneHealth;
 use super::ring::{Company, Picked, Place, Ring};
 use super::subject::{Subject, SubjectId};
 use crate::credentials::Credentials;
@@ -33,7 +33,7 @@ pub(super) struct Lane {
     tasks: Ring,
     resources: Ring,
     rate: Rate,
-    health: Health,
+    health: LaneHealth,
     /// Refusals since the last answer.
     refusals: u32,
     /// Before this, a refused batch is the lane's fault.
@@ -44,7 +44,7 @@ pub(super) struct Lane {
 }
 
 /// One question, to be put now.
-pub(super) struct Question {
+pub(super) struct Asked {
     pub(super) subjects: Vec<u32>,
     pub(super) batch: Batch,
     /// How late the id is that waited longest.
@@ -53,7 +53,7 @@ pub(super) struct Question {
 
 /// What a lane does next.
 pub(super) enum Turn {
-    Ask(Question),
+    Ask(Asked),
     /// Nothing before this moment; `None`: nothing before an answer or a new id comes.
     Wait(Option<Duration>),
 }
@@ -79,7 +79,7 @@ impl Lane {
             tasks: Ring::default(),
             resources: Ring::default(),
             rate: Rate::new(qps, BURST),
-            health: Health::default(),
+            health: LaneHealth::default(),
             refusals: 0,
             no_split_until: Duration::ZERO,
             in_flight: 0,
@@ -152,7 +152,7 @@ impl Lane {
 
     /// Asks for one look out of turn; no more than one in an interval.
     pub(super) fn poke(&mut self, key: u32, now: Duration) {
-        if self.subjects[key as usize].may_be_poked(now, self.interval) {
+        if self.subjects[key as usize].take_poke(now, self.interval) {
             self.hurry(key, now);
         }
     }
@@ -179,7 +179,7 @@ impl Lane {
     /// An answer came: the lane is well.
     pub(super) fn answered(&mut self) {
         self.in_flight -= 1;
-        self.health = Health::default();
+        self.health = LaneHealth::default();
         self.refusals = 0;
         self.rate.recover();
     }
@@ -200,7 +200,7 @@ impl Lane {
             return Refusal::Lane(self.failed(subjects, kind, begun, now));
         }
         self.in_flight -= 1;
-        self.health = Health::default();
+        self.health = LaneHealth::default();
         if let [culprit] = subjects[..] {
             return Refusal::Culprit(culprit);
         }
@@ -255,7 +255,7 @@ impl Lane {
         }
         self.rate.take(now);
         self.in_flight += 1;
-        Turn::Ask(Question { subjects, batch, lag: now.saturating_sub(due) })
+        Turn::Ask(Asked { subjects, batch, lag: now.saturating_sub(due) })
     }
 
     fn batch(&self, subjects: &[u32]) -> Option<Batch> {

@@ -227,7 +227,7 @@ impl Index {
     /// The task of an answer that an entry follows: its own id, or the newest of its type (ties: the greater id;
     /// unreadable times last).
     fn pick<'a>(&self, key: EntryKey, tasks: &[&'a Task]) -> Option<&'a Task> {
-        let entry = self.entries.get(key.slot as usize).filter(|entry| entry.serial == key.serial)?;
+        let entry = self.entry(key)?;
         let type_ = match &entry.followed.spec.as_ref().ok()?.target {
             Target::Newest { type_, .. } if entry.followed.status.reported.is_none() => type_,
             Target::Newest { .. } | Target::Task(_) => return tasks.first().copied(),

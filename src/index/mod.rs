@@ -14,7 +14,7 @@ mod writes;
 
 pub use key::{EntryKey, ObjectName, WatchId};
 pub use looks::{Due, Question};
-pub use sources::{SecretFault, SecretName};
+pub use sources::{SecretFault, SecretName, Unusable};
 pub use writes::{Change, Revision, Write, Written};
 
 use std::collections::{BTreeSet, HashMap};
@@ -195,7 +195,7 @@ impl Index {
             if status.is_finished() && !entry.followed.status.is_finished() {
                 self.news.extend(status.standing.as_ref().map(|standing| News::Ended(standing.reason)));
             }
-            self.decide(key, status, now);
+            self.keep(key, status, now);
         }
         Some(next)
     }
@@ -237,6 +237,10 @@ impl Index {
     fn find(&self, object: &ObjectName) -> Option<EntryKey> {
         let slot = *self.by_name.get(object)? as usize;
         Some(key_of(slot, &self.entries[slot]))
+    }
+
+    fn entry(&self, key: EntryKey) -> Option<&Entry> {
+        self.entries.get(key.slot as usize).filter(|entry| entry.serial == key.serial)
     }
 
     fn entry_mut(&mut self, key: EntryKey) -> Option<&mut Entry> {

@@ -34,21 +34,24 @@ pub struct SecretName {
     pub name: Arc<str>,
 }
 
-/// Why a Secret gives no credentials.
-#[derive(Debug, thiserror::Error)]
+/// What reading a Secret brought instead of credentials.
+#[derive(Debug)]
 pub enum SecretFault {
+    /// Nothing: the API server did not answer, so nothing is known of the Secret.
+    Unreadable,
+    /// No credentials.
+    Unusable(Unusable),
+}
+
+/// Why a Secret gives no credentials.
+#[derive(Debug)]
+pub enum Unusable {
     /// There is no such Secret.
-    #[error("the Secret does not exist")]
     NotFound,
     /// The operator may not read it.
-    #[error("the operator may not read the Secret")]
     Forbidden,
     /// What is in it cannot be used.
-    #[error("the Secret cannot be used")]
-    Malformed(#[from] CredentialsError),
-    /// The API server did not answer; nothing is known of the Secret.
-    #[error("the Secret could not be read")]
-    Unreadable,
+    Malformed(CredentialsError),
 }
 
 /// One source of credentials: a Secret, or the operator itself (`secret: None`).
@@ -125,7 +128,7 @@ impl Index {
             Ok(credentials) => self.credentials_known(key, credentials, now),
             // An API server in trouble says nothing about the Secret; what is known of it stays good.
             Err(SecretFault::Unreadable) => self.sources[key].retry(&self.settings, now.mono),
-            Err(fault) => self.credentials_failed(key, &fault, now),
+            Err(SecretFault::Unusable(fault)) => self.credentials_failed(key, &fault, now),
         }
     }
 
@@ -214,7 +217,7 @@ impl Index {
         }
     }
 
-    fn credentials_failed(&mut self, key: usize, fault: &SecretFault, now: Now) {
+    fn credentials_failed(&mut self, key: usize, fault: &Unusable, now: Now) {
         let source = &mut self.sources[key];
         let (kind, text) = explain(source.secret.as_ref(), fault);
         let since = match &source.state {
@@ -293,20 +296,20 @@ impl Index {
     }
 }
 
-fn explain(secret: Option<&SecretName>, fault: &SecretFault) -> (FailureKind, String) {
+fn explain(secret: Option<&SecretName>, fault: &Unusable) -> (FailureKind, String) {
     let name = secret.map_or("", |secret| &secret.name);
     match fault {
-        SecretFault::NotFound => (
+        Unusable::NotFound => (
             FailureKind::CredentialsNotFound,
             format!("there is no Secret {name} in this namespace: create it, or correct credentialsRef"),
         ),
-        SecretFault::Forbidden | SecretFault::Unreadable => (
+        Unusable::Forbidden => (
             FailureKind::CredentialsForbidden,
             format!(
                 "the operator may not read the Secret {name}: allow its ServiceAccount to get it in this namespace"
             ),
         ),
-        SecretFault::Malformed(error) => {
+        Unusable::Malformed(error) => {
             (FailureKind::CredentialsInvalid, format!("the Secret {name} cannot be used: {error}"))
         }
     }

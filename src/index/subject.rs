@@ -33,7 +33,7 @@ impl Subject {
     }
 
     /// Whether it may be asked out of turn at `now`, which it then counts as: once in an interval.
-    pub(super) fn may_be_poked(&mut self, now: Duration, interval: Duration) -> bool {
+    pub(super) fn take_poke(&mut self, now: Duration, interval: Duration) -> bool {
         let may = self.extra.is_none_or(|last| now >= last + interval);
         if may {
             self.extra = Some(now);

@@ -208,7 +208,7 @@ fn pop_due(queue: &mut BTreeSet<(Duration, EntryKey)>, now: Duration) -> Option<
 
 impl Index {
     /// Keeps a decided status, and queues it for writing.
-    pub(super) fn decide(&mut self, key: EntryKey, status: Status, now: Now) {
+    pub(super) fn keep(&mut self, key: EntryKey, status: Status, now: Now) {
         let entry = self.entries.get_mut(key.slot as usize).filter(|entry| entry.serial == key.serial);
         let Some(entry) = entry else { return };
         let change = Change::between(&entry.followed.status, &status);

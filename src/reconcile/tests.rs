@@ -40,7 +40,7 @@ fn new_task() -> Followed {
         region: Region::parse("cn-beijing").ok(),
         generation: 1,
         created: at(0).wall,
-        fresh: Duration::ZERO,
+        fresh_since: Duration::ZERO,
         request: None,
         trouble: None,
         status: Status::UNSEEN,
@@ -87,7 +87,7 @@ impl Followed {
         let mut changed = self.clone();
         change(changed.spec.as_mut().unwrap());
         changed.generation += 1;
-        changed.fresh = Duration::from_secs(seconds);
+        changed.fresh_since = Duration::from_secs(seconds);
         changed.trouble = None;
         changed.after(Observation::Nothing, seconds)
     }
@@ -182,7 +182,7 @@ fn a_lost_task_is_asked_alone_before_it_counts_as_lost() {
 #[test]
 fn what_is_stalled_outlives_an_outage_a_restart_and_a_shorter_trouble() {
     let stalled = new_task().missing(1).missing(121);
-    let restarted = Followed { trouble: None, fresh: Duration::from_secs(130), ..stalled.clone() };
+    let restarted = Followed { trouble: None, fresh_since: Duration::from_secs(130), ..stalled.clone() };
     for task in [&stalled, &restarted] {
         assert_eq!(task.missing(131).status, stalled.status);
         assert_eq!(task.failing(FailureKind::Unavailable, 130, 999).status, stalled.status);
@@ -302,7 +302,7 @@ fn step(task: &Followed, event: &Event, since: u64, seconds: u64) -> (Followed, 
             (changed.clone(), changed.after(Observation::Nothing, seconds))
         }
         Event::Restart => {
-            let restarted = Followed { trouble: None, fresh: Duration::from_secs(seconds), ..task.clone() };
+            let restarted = Followed { trouble: None, fresh_since: Duration::from_secs(seconds), ..task.clone() };
             (restarted.clone(), restarted)
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use imagetask_operator::api::Phase;
 use serde_json::json;
@@ -16,8 +16,25 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 fn release() -> String {
     let target = Path::new(PROGRAM).ancestors().nth(2).expect("the program is in a profile's folder of the target");
     let program = target.join("release/imagetask-operator");
-    assert!(program.exists(), "{} is missing: run `cargo build --release`", program.display());
+    let built = std::fs::metadata(&program).and_then(|program| program.modified());
+    let built = built.unwrap_or_else(|error| panic!("{}: {error}: run `cargo build --release`", program.display()));
+    assert!(newest_source() <= built, "{} is older than src: run `cargo build --release`", program.display());
     program.to_str().expect("the path is UTF-8").to_owned()
+}
+
+fn newest_source() -> SystemTime {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut newest = SystemTime::UNIX_EPOCH;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else if entry.path().file_name().is_some_and(|name| name != "tests.rs") {
+                newest = newest.max(entry.metadata().unwrap().modified().unwrap());
+            }
+        }
+    }
+    newest
 }
 
 fn run(arguments: &[&str]) -> Output {
@@ -79,6 +96,7 @@ async fn a_missing_crd_is_waited_for() {
     let (ready, why) = get(&operator.address, "/readyz").await;
     assert_eq!((ready, why.contains("CRD")), (503, true), "{why}");
     assert_eq!(get(&operator.address, "/livez").await.0, 200);
+    operator.log_until("is not installed: waiting for it").await;
     plane.install_crd().await;
     world.follow("t-1").await;
     world.until_phase("t-1", Phase::Succeeded).await;
@@ -122,6 +140,8 @@ fn a_bad_flag_ends_the_start_with_one_line_that_names_it() {
         (&["--endpoint=http://example.com"], "'--endpoint <ENDPOINT>'"),
         (&["--account-qps=-1"], "'--account-qps <ACCOUNT_QPS>': give a number from"),
         (&["--namespace=A_B"], "'--namespace <NAMESPACE>': give the name of a namespace"),
+        (&["--selector=a b"], "'--selector <SELECTOR>': give a label selector"),
+        (&["--selector=a in (1,2"], "'--selector <SELECTOR>'"),
         (&["--listen=nowhere"], "'--listen <LISTEN>'"),
         (&["--what"], "unexpected argument '--what'"),
         (&["--default-credentials-namespaces=*"], "VOLCENGINE_ACCESS_KEY is missing"),
