@@ -24,6 +24,7 @@ test: lint controlplane waiting sdk-clients ## everything that CI runs
 	cargo build --release --package imagetask-operator
 	cargo test --workspace
 	cd tests/controlplane && go test -count=1 ./...
+	tests/demo/run
 
 .PHONY: soak
 soak: controlplane fuzzer ## long runs: many seeds of the fault suite, then the fuzz targets on nightly Rust
