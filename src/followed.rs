@@ -59,6 +59,12 @@ impl Followed {
         self.created.checked_add(timeout).ok()
     }
 
+    /// Until when, after it came to be followed in its present form, a task has a chance to be asked: before, no
+    /// timeout falls without an answer, so neither a restart nor a resumption ends a task.
+    pub fn last_chance(&self) -> Duration {
+        self.fresh_since.saturating_add(LAST_ANSWER_GRACE.unsigned_abs())
+    }
+
     /// When the timeout falls even without an answer.
     pub fn final_deadline(&self, spec: &Spec) -> Option<Timestamp> {
         self.deadline(spec)?.checked_add(LAST_ANSWER_GRACE).ok()

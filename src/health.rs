@@ -86,6 +86,11 @@ impl Loop {
         }
     }
 
+    /// Says that the loop is not ready any more.
+    pub fn unready(&self) {
+        self.ready.store(false, Ordering::Relaxed);
+    }
+
     /// Says that the loop is ready; returns whether that is news.
     pub fn ready(&self) -> bool {
         !self.ready.swap(true, Ordering::Relaxed)

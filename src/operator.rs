@@ -21,6 +21,9 @@ use crate::{poll, schema, server, watch, write};
 /// How long a clean stop waits for writes, well under the 30 s after which a kubelet kills.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long it waits for Events after that.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
+
 /// Why the operator could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
@@ -55,9 +58,15 @@ pub async fn run(
     let shared = Arc::new(Shared::new(config.settings, Metrics::new(), events));
     let crd = Arc::new(Schema::default());
     let health = Health::new(shared.clock);
+    let mut watching = kubernetes.clone();
+    // Bounds what kube leaves unbounded: a list, or a watch whose answer never begins.
+    watching.read_timeout = Some(Duration::from_secs(u64::from(watch::WATCH_SECONDS) + 20));
+    watching.reset_reader_on_write = true;
+    let watch_client = || Client::try_from(watching.clone()).map_err(OperatorError::Kubernetes);
     let mut loops = tokio::task::JoinSet::new();
     for (id, scope) in config.scopes.into_iter().enumerate() {
-        let watching = watch::run(client()?, scope, WatchId(id), shared.clone(), health.register_unready("watch"));
+        let watching =
+            watch::run(watch_client()?, scope, WatchId(id), shared.clone(), health.register_unready("watch"));
         loops.spawn(async {
             watching.await;
             OperatorError::Ended("watch")
@@ -68,11 +77,6 @@ pub async fn run(
         polling.await;
         OperatorError::Ended("poll")
     });
-    let announcing = events::run(client()?, announcements, shared.clock, health.register("events"));
-    loops.spawn(async {
-        announcing.await;
-        OperatorError::Ended("events")
-    });
     let reading = schema::run(client()?, crd.clone(), shared.clock, health.register("schema"));
     loops.spawn(async {
         reading.await;
@@ -80,6 +84,7 @@ pub async fn run(
     });
     let serving = server::serve(listener, health.clone(), shared.clone());
     loops.spawn(async { serving.await.map_or_else(OperatorError::Server, |()| OperatorError::Ended("server")) });
+    let announcing = tokio::spawn(events::run(client()?, announcements, shared.clock, health.register("events")));
     let writes_stop = CancellationToken::new();
     let writing = write::run(client()?, shared, crd, writes_stop.clone(), health.register("write"));
     let mut writing = tokio::spawn(writing);
@@ -88,11 +93,15 @@ pub async fn run(
         ended = loops.join_next() => ended,
         ended = &mut writing => Some(ended.map(|()| OperatorError::Ended("write"))),
     };
-    loops.abort_all();
+    loops.shutdown().await;
     writes_stop.cancel();
     if !writing.is_finished() && timeout(DRAIN, &mut writing).await.is_err() {
         warn!("stopped with statuses unwritten: they are found anew after the next start");
         writing.abort();
+    }
+    // With the loops and the writes gone nobody announces any more, and the Events that wait come to their end.
+    if timeout(LAST_EVENTS, announcing).await.is_err() {
+        warn!("stopped with events uncreated");
     }
     info!("stopped");
     match ended {

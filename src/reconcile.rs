@@ -189,7 +189,7 @@ fn deadline_missed(task: &Followed, spec: &Spec, look: &Look<'_>, now: Now) -> O
         Observation::Found { .. } | Observation::Missing { .. } if look.begun.wall >= deadline => {
             Some("the timeout passed before the task ended: look at the task in the console, or raise the timeout")
         }
-        _ if now.wall.duration_since(deadline) >= LAST_ANSWER_GRACE => {
+        _ if now.wall.duration_since(deadline) >= LAST_ANSWER_GRACE && now.mono >= task.last_chance() => {
             Some("the timeout passed, and the cloud was not reached to tell whether the task ended")
         }
         Observation::Nothing | Observation::Found { .. } | Observation::Missing { .. } | Observation::Failed(_) => None,

@@ -24,7 +24,12 @@ impl LogFormat {
 /// Starts logging to standard error. `directives` is `RUST_LOG`; without it, `info`.
 pub fn start(format: LogFormat, directives: Option<&str>) {
     // kube logs every 5xx and every transport failure as an error of its own; ours say the same with more context.
-    let directives = directives.unwrap_or("info,kube_client=off,kube_runtime=off,tower=off");
+    // It also logs bodies that it cannot read, a Secret's among them, so it speaks only when it is named.
+    let directives = match directives {
+        None => "info,kube_client=off,kube_runtime=off,tower=off".to_owned(),
+        Some(given) if given.contains("kube_client") => given.to_owned(),
+        Some(given) => format!("{given},kube_client=off"),
+    };
     let logs = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(directives))
         .with_ansi(std::io::stderr().is_terminal())

@@ -66,7 +66,9 @@ fn stands(
         .as_ref()
         .filter(|told| told.course == course && told.reason == reason && cause.is_told_by(&told.message));
     let handled = handled(task, look);
-    let region = status.region.as_ref().or(task.region.as_ref());
+    // An answer fixes where the task is looked for.
+    let answered = matches!(look.seen, Observation::Found { .. } | Observation::Missing { .. });
+    let region = status.region.as_ref().or(task.region.as_ref().filter(|_| answered));
     let settled = status.observed_generation == task.generation && status.region.as_ref() == region;
     if told.is_some() && news.is_none() && handled.is_none() && settled {
         return None;

@@ -21,7 +21,7 @@ const PAGE: u32 = 500;
 
 /// Seconds after which the API server ends a watch: below the 240 s at which cloud load balancers drop idle
 /// connections (kube-rs reference §2.2).
-const WATCH_SECONDS: u32 = 220;
+pub const WATCH_SECONDS: u32 = 220;
 
 /// What one watch sees.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ pub async fn run(client: Client, scope: Scope, id: WatchId, shared: Arc<Shared>,
     while let Some(event) = health.turning(events.next()).await {
         match event {
             Ok(event) => apply(event, id, &shared, &health),
-            Err(error) => report(&error, &shared),
+            Err(error) => report(&error, &shared, &health),
         }
     }
 }
@@ -69,7 +69,7 @@ fn apply(event: Event<ImageTaskView>, id: WatchId, shared: &Shared, health: &Loo
 }
 
 /// A missing CRD is waited for: GitOps may apply the parts of an installation in any order.
-fn report(error: &watcher::Error, shared: &Shared) {
+fn report(error: &watcher::Error, shared: &Shared, health: &Loop) {
     shared.metrics.watch_restarts.inc();
     let missing = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
@@ -81,6 +81,7 @@ fn report(error: &watcher::Error, shared: &Shared) {
         | watcher::Error::NoResourceVersion => false,
     };
     if missing {
+        health.unready();
         warn!(
             "the CRD imagetasks.ecs.volcengine.com is not installed: waiting for it (imagetask-operator crd prints it)"
         );

@@ -24,18 +24,17 @@ pub async fn run(client: Client, shared: Arc<Shared>, schema: Arc<Schema>, stop:
     let writes = TaskTracker::new();
     loop {
         let (due, next) = shared.with(|index, now| index.due_writes(now));
-        let idle = due.is_empty() && writes.is_empty();
         for write in due {
             writes.spawn(send(client.clone(), write, shared.clone(), schema.clone()));
         }
-        if idle && stop.is_cancelled() {
+        if stop.is_cancelled() && shared.with(|index, _| index.status_queue()) == 0 {
             return;
         }
         health
             .turning(async {
                 tokio::select! {
                     () = shared.wait(&shared.writes, next) => {}
-                    () = stop.cancelled(), if !stop.is_cancelled() => {}
+                    () = stop.cancelled(), if !stop.is_cancelled() => shared.change(|index, _| index.hurry_writes()),
                 }
             })
             .await;

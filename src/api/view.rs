@@ -279,7 +279,15 @@ fn slim_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMet
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::conditions::{Course, Standing};
+    use crate::api::crd;
+    use crate::ecs::Region;
+    use crate::reason::Reason;
+    use crate::status::{Reported, Status};
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, JSONSchemaPropsOrArray};
+    use k8s_openapi::jiff::Timestamp;
     use proptest::prelude::*;
+    use serde::de::value::MapDeserializer;
     use serde_json::{Value, json};
 
     fn read(object: Value) -> ImageTaskView {
@@ -335,6 +343,123 @@ mod tests {
             ..SpecView::default()
         };
         assert_eq!((view.spec, view.status), (Lenient::Valid(expected), Lenient::Invalid));
+    }
+
+    /// An object with every field of the CRD's spec and status, each of the right type.
+    fn complete() -> Value {
+        let mut versions = crd().spec.versions;
+        let mut root = versions.remove(0).schema.unwrap().open_api_v3_schema.unwrap();
+        root.properties.as_mut().unwrap().retain(|name, _| name == "spec" || name == "status");
+        sample(&root)
+    }
+
+    fn sample(schema: &JSONSchemaProps) -> Value {
+        match (schema.type_.as_deref().unwrap(), &schema.items) {
+            ("object", _) => {
+                schema.properties.iter().flatten().map(|(name, field)| (name.clone(), sample(field))).collect()
+            }
+            ("array", Some(JSONSchemaPropsOrArray::Schema(item))) => json!([sample(item)]),
+            ("string", _) => json!("x"),
+            ("integer", _) => json!(1),
+            ("boolean", _) => json!(true),
+            other => panic!("the view has no shape for {other:?}"),
+        }
+    }
+
+    fn names(object: &Value) -> Vec<&str> {
+        object.as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    /// The names by which a structure of the view knows its fields.
+    fn known<T: Fields>() -> Vec<&'static str> {
+        let mut names = Vec::new();
+        T::deserialize(Names(&mut names)).map(drop).unwrap();
+        names.sort_unstable();
+        names
+    }
+
+    struct Names<'a>(&'a mut Vec<&'static str>);
+
+    impl<'de> Deserializer<'de> for Names<'_> {
+        type Error = serde::de::value::Error;
+
+        fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+            visitor.visit_map(MapDeserializer::new(std::iter::empty::<(&str, &str)>()))
+        }
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            visitor: V,
+        ) -> Result<V::Value, Self::Error> {
+            self.0.extend(fields);
+            self.deserialize_any(visitor)
+        }
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+            newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    #[test]
+    fn the_view_has_the_fields_of_the_crd_and_no_others() {
+        let Value::Object(object) = complete() else { panic!("an object has fields") };
+        assert_eq!(known::<SpecView>(), names(&object["spec"]));
+        assert_eq!(known::<CredentialsRefView>(), names(&object["spec"]["credentialsRef"]));
+        assert_eq!(known::<StatusView>(), names(&object["status"]));
+        assert_eq!(known::<ConditionView>(), names(&object["status"]["conditions"][0]));
+    }
+
+    #[test]
+    fn a_field_of_the_type_that_the_crd_names_is_valid() {
+        let ImageTaskView { spec, status, .. } = read(complete());
+        let seen = format!("{spec:#?} {status:#?}");
+        assert!(!seen.contains("Absent") && !seen.contains("Invalid"), "{seen}");
+    }
+
+    /// A status of which every field is told.
+    fn full(course: Course) -> Status {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let course_since = match course {
+            Course::Progressing | Course::Stuck | Course::Failed => at(2),
+            // Without a condition of its own it is since when Ready is.
+            Course::Suspended | Course::Succeeded => at(1),
+        };
+        Status {
+            observed_generation: 3,
+            reported: Some(Reported {
+                id: "t-1".into(),
+                type_: Some("ExportImage".into()),
+                status: Some("Defragmenting".into()),
+                process: Some(42),
+                resource: Some("image-1".into()),
+                created: Some("2022-05-06T00:01:00+08:00".into()),
+                updated: Some("2022-05-06T00:02:00+08:00".into()),
+                ended: Some("yesterday".into()),
+            }),
+            region: Some(Region::parse("cn-beijing").unwrap()),
+            completion: Some(at(4)),
+            handled: Some("now".into()),
+            standing: Some(Standing {
+                course,
+                reason: Reason::AccessDenied,
+                message: "no permission (AccessDenied) [request r]".into(),
+                ready_since: at(1),
+                course_since,
+                finished_since: at(3),
+            }),
+        }
+    }
+
+    #[test]
+    fn a_status_that_was_written_is_read_back_whole() {
+        let unseen = Status::UNSEEN;
+        for status in Course::ALL.map(full).iter().chain([&unseen]) {
+            let written = json!({"status": status.render()});
+            assert_eq!(Status::parse(&read(written).status), *status);
+        }
+        let written = serde_json::to_value(full(Course::Stuck).render()).unwrap();
+        assert_eq!(names(&written), names(&complete()["status"]), "a full status has every field");
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

@@ -89,9 +89,12 @@ impl Index {
         }
         if spec_changed {
             self.settle_rights(key);
-            self.vacate(key);
+            let left = self.rise(key);
+            self.review(key, now);
+            self.leave(left);
+        } else {
+            self.review(key, now);
         }
-        self.review(key, now);
         if newly_asked || spec_changed {
             self.poke(key, now);
         }
@@ -148,6 +151,7 @@ impl Index {
             list,
             followed,
             seat: Seat::None,
+            alarm: None,
             pending: Pending::of_unseen(unseen),
         });
         let slot = u32::try_from(slot).expect("memory ends before 4 billion entries");

@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub(super) list: u64,
     pub(super) followed: Followed,
     pub(super) seat: Seat,
+    /// When its timeout is looked at next.
+    pub(super) alarm: Option<Duration>,
     pub(super) pending: Pending,
 }
 

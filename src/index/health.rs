@@ -45,11 +45,27 @@ impl LaneHealth {
             Self::Well => (now, 0),
             Self::Probing { since, told, .. } if begun < told => return since,
             Self::Probing { since, step, kind: before, .. } => {
-                (if before.label() == kind.label() { since } else { now }, step + 1)
+                (if row(before) == row(kind) { since } else { now }, step + 1)
             }
         };
         let pause = backoff(interval, step).max(kind.retry_after().unwrap_or_default());
         *self = Self::Probing { kind, since, step, told: now, next: now + pause };
         since
+    }
+}
+
+/// The rows of the status table that lane-wide trouble belongs to: within one it goes on, whatever it is called.
+#[derive(PartialEq, Eq)]
+enum Row {
+    Cloud,
+    Credentials,
+    Refused,
+}
+
+fn row(kind: ErrorKind) -> Row {
+    match kind {
+        ErrorKind::Throttled { .. } | ErrorKind::Unavailable | ErrorKind::Clock => Row::Cloud,
+        ErrorKind::CredentialsInvalid => Row::Credentials,
+        ErrorKind::AccessDenied | ErrorKind::Rejected => Row::Refused,
     }
 }

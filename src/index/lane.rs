@@ -13,15 +13,16 @@ use super::ring::{Company, Picked, Place, Ring};
 use super::subject::{Subject, SubjectId};
 use crate::credentials::Credentials;
 use crate::ecs::{Batch, ErrorKind, Ids, Region};
+use crate::observation::Failure;
 use crate::reconcile::Next;
 use crate::schedule::{BATCH, Rate, SLOWEST};
 
 /// Calls that may come at once after a pause: a new task need not wait for the beat that was just asked.
 const BURST: u32 = 2;
 
-/// Refusals in a row, while a refused batch is split, after which the lane is at fault and not a task: 7 halvings lead
-/// from 100 ids to one, and the one beside it is asked next.
-const FRUITLESS_SPLITS: u32 = BATCH.ilog2() + 2;
+/// Refusals in a row after which the lane is suspected, and not single tasks: 7 halvings lead from 100 ids to one, and
+/// the one beside it is asked next.
+const SUSPICION: u32 = BATCH.ilog2() + 2;
 
 /// One lane.
 pub(super) struct Lane {
@@ -34,10 +35,14 @@ pub(super) struct Lane {
     resources: Ring,
     rate: Rate,
     health: LaneHealth,
+    /// What is told to everyone here while the lane fails.
+    trouble: Option<Failure>,
     /// Refusals since the last answer.
     refusals: u32,
-    /// Before this, a refused batch is the lane's fault.
-    no_split_until: Duration,
+    /// An id that was answered once, to be asked alone: refused, it shows that the lane is at fault.
+    control: Option<u32>,
+    /// Before this the lane is at fault for every refusal, and no batch is split.
+    condemned_until: Duration,
     in_flight: usize,
     most_in_flight: usize,
     interval: Duration,
@@ -80,8 +85,10 @@ impl Lane {
             resources: Ring::default(),
             rate: Rate::new(qps, BURST),
             health: LaneHealth::default(),
+            trouble: None,
             refusals: 0,
-            no_split_until: Duration::ZERO,
+            control: None,
+            condemned_until: Duration::ZERO,
             in_flight: 0,
             // Calls that take up to 2 s do not lower the rate; a hanging lane holds no more.
             most_in_flight: (qps * 2.0).ceil().max(2.0) as usize,
@@ -97,6 +104,16 @@ impl Lane {
     /// Whether the lane as a whole fails.
     pub(super) fn is_probing(&self) -> bool {
         self.health.is_probing()
+    }
+
+    /// What is told to everyone here, if the lane fails.
+    pub(super) fn trouble(&self) -> Option<&Failure> {
+        self.trouble.as_ref().filter(|_| self.is_probing())
+    }
+
+    /// Keeps what is told to everyone here, for those who come while the lane fails.
+    pub(super) fn tell(&mut self, trouble: Failure) {
+        self.trouble = Some(trouble);
     }
 
     /// Whether its ids need more calls than its rate allows.
@@ -143,7 +160,9 @@ impl Lane {
     /// Takes a follower away.
     pub(super) fn unfollow(&mut self, key: u32, follower: EntryKey) {
         let subject = &mut self.subjects[key as usize];
-        subject.followers.retain(|other| *other != follower);
+        if let Some(first) = subject.followers.iter().position(|other| *other == follower) {
+            subject.followers.remove(first);
+        }
         // One that is being asked, or will be in a part of a batch, goes when its answer comes.
         if subject.followers.is_empty() && !matches!(subject.place, Place::Flying { .. } | Place::Part) {
             self.forget(key);
@@ -152,9 +171,8 @@ impl Lane {
 
     /// Asks for one look out of turn; no more than one in an interval.
     pub(super) fn poke(&mut self, key: u32, now: Duration) {
-        if self.subjects[key as usize].take_poke(now, self.interval) {
-            self.hurry(key, now);
-        }
+        let moment = self.subjects[key as usize].take_poke(now, self.interval);
+        self.hurry(key, moment);
     }
 
     /// The next question, if one may be put now.
@@ -176,12 +194,15 @@ impl Lane {
         (0..more).for_each(|_| self.rate.take(now));
     }
 
-    /// An answer came: the lane is well.
-    pub(super) fn answered(&mut self) {
+    /// An answer came: the lane is well. Returns whether that is news.
+    pub(super) fn answered(&mut self) -> bool {
         self.in_flight -= 1;
+        let recovered = self.is_probing();
         self.health = LaneHealth::default();
         self.refusals = 0;
+        self.control = None;
         self.rate.recover();
+        recovered
     }
 
     /// This very question was refused: one of its ids may be the cause, or the lane as a whole.
@@ -192,12 +213,16 @@ impl Lane {
         begun: Duration,
         now: Duration,
     ) -> Refusal {
+        let was_control = self.control.is_some_and(|control| subjects == [control]);
         self.refusals += 1;
-        if now < self.no_split_until || self.refusals > FRUITLESS_SPLITS {
-            self.no_split_until = self.no_split_until.max(now + SLOWEST);
-            let parts = [self.tasks.take_parts(), self.resources.take_parts()].concat();
-            parts.into_iter().for_each(|key| self.put_back(key, now));
-            return Refusal::Lane(self.failed(subjects, kind, begun, now));
+        if was_control || now < self.condemned_until {
+            return self.condemn(subjects, kind, begun, now);
+        }
+        if self.refusals > SUSPICION && self.control.is_none() {
+            self.control = self.subjects.iter().find(|(_, it)| it.may_be_control()).map(|(key, _)| key as u32);
+            if self.control.is_none() {
+                return self.condemn(subjects, kind, begun, now);
+            }
         }
         self.in_flight -= 1;
         self.health = LaneHealth::default();
@@ -205,11 +230,30 @@ impl Lane {
             return Refusal::Culprit(culprit);
         }
         let right = subjects.split_off(subjects.len() / 2);
-        for &key in subjects.iter().chain(&right) {
+        self.split([subjects, right]);
+        Refusal::Split
+    }
+
+    /// Has the parts of a batch asked next, each by itself.
+    pub(super) fn split(&mut self, parts: [Vec<u32>; 2]) {
+        for &key in parts.iter().flatten() {
             self.subjects[key as usize].place = Place::Part;
         }
-        self.ring_of(right[0]).split([subjects, right]);
-        Refusal::Split
+        let parts = parts.map(|part| if part.is_empty() { None } else { Some(part) });
+        for part in parts.into_iter().flatten() {
+            self.ring_of(part[0]).add_part(part);
+        }
+    }
+
+    fn condemn(&mut self, subjects: Vec<u32>, kind: ErrorKind, begun: Duration, now: Duration) -> Refusal {
+        if now >= self.condemned_until {
+            self.condemned_until = now + SLOWEST;
+        }
+        self.refusals = 0;
+        self.control = None;
+        let parts = [self.tasks.take_parts(), self.resources.take_parts()].concat();
+        parts.into_iter().for_each(|key| self.put_back(key, now));
+        Refusal::Lane(self.failed(subjects, kind, begun, now))
     }
 
     /// The lane as a whole failed: what was asked is due again, after a probe. Returns since when the trouble lasts.
@@ -238,24 +282,43 @@ impl Lane {
         if self.subjects[key as usize].followers.is_empty() {
             return self.forget(key);
         }
-        self.place(key, Place::Round(now));
+        let place = self.subjects[key as usize].place_again(now, self.interval);
+        self.place(key, place);
     }
 
     fn ask(&mut self, now: Duration) -> Turn {
+        let Picked { subjects, due } = self.pick(now);
+        let Some(batch) = self.batch(&subjects) else { return Turn::Wait(None) };
+        for &key in &subjects {
+            self.subjects[key as usize].place = Place::Flying { again: None };
+        }
+        self.rate.take(now);
+        self.in_flight += 1;
+        Turn::Ask(Asked { subjects, batch, lag: now.saturating_sub(due) })
+    }
+
+    fn pick(&mut self, now: Duration) -> Picked {
+        if let Some(control) = self.control {
+            match self.subjects.get(control as usize) {
+                Some(subject) if subject.may_be_control() => {
+                    let place = subject.place;
+                    self.ring_of(control).leave(control, place);
+                    return Picked { subjects: vec![control], due: now };
+                }
+                // It is being asked just now.
+                Some(Subject { place: Place::Flying { .. }, .. }) => {}
+                Some(_) | None => self.control = None,
+            }
+        }
+        // A condemned lane is probed by one id after the other, lest one bad id hides that others are answered.
+        let most = if now < self.condemned_until { 1 } else { BATCH };
         // The kind that has waited longer goes first.
         let tasks_first = match (self.tasks.next_at(), self.resources.next_at()) {
             (Some(tasks), Some(resources)) => tasks <= resources,
             (tasks, _) => tasks.is_some(),
         };
         let ring = if tasks_first { &mut self.tasks } else { &mut self.resources };
-        let Picked { subjects, due } = ring.pick(now, self.interval);
-        let Some(batch) = self.batch(&subjects) else { return Turn::Wait(None) };
-        for &key in &subjects {
-            self.subjects[key as usize].place = Place::Flying { again: false };
-        }
-        self.rate.take(now);
-        self.in_flight += 1;
-        Turn::Ask(Asked { subjects, batch, lag: now.saturating_sub(due) })
+        ring.pick(now, self.interval, most)
     }
 
     fn batch(&self, subjects: &[u32]) -> Option<Batch> {
@@ -283,14 +346,19 @@ impl Lane {
         }
     }
 
-    fn hurry(&mut self, key: u32, now: Duration) {
+    /// Has an id asked ahead of the rest, from a moment on.
+    fn hurry(&mut self, key: u32, from: Duration) {
         let place = self.subjects[key as usize].place;
         match place {
-            Place::Flying { .. } => self.subjects[key as usize].place = Place::Flying { again: true },
-            Place::Express(_) | Place::Alone(_) | Place::Part => {}
-            Place::Round(_) | Place::Later(..) => {
+            Place::Flying { again } => {
+                let again = Some(again.map_or(from, |before| before.min(from)));
+                self.subjects[key as usize].place = Place::Flying { again };
+            }
+            Place::Express(before) if before <= from => {}
+            Place::Alone(_) | Place::Part => {}
+            Place::Express(_) | Place::Round(_) | Place::Later(..) => {
                 self.ring_of(key).leave(key, place);
-                self.place(key, Place::Express(now));
+                self.place(key, Place::Express(from));
             }
         }
     }

@@ -143,17 +143,26 @@ impl Index {
     fn pass_deadlines(&mut self, now: Now) {
         while let Some(&(_, key)) = self.deadlines.first().filter(|(at, _)| *at <= now.mono) {
             self.deadlines.pop_first();
-            if self.entry_mut(key).is_some() {
-                self.review(key, now);
-                self.poke(key, now);
-            }
+            let Some(entry) = self.entry_mut(key) else { continue };
+            entry.alarm = None;
+            self.review(key, now);
+            self.poke(key, now);
+            self.arm(key, now);
         }
     }
 
     fn observe_answer(&mut self, question: Question, answer: &Answer, now: Now) {
         let Question { lane, subjects, batch, begun, .. } = question;
-        self.lanes[lane].answered();
+        if self.lanes[lane].answered() {
+            self.credentials_accepted(lane, now.mono);
+        }
         let alone = subjects.len() == 1;
+        // Of tasks that are only part of the answer nobody can say which is the newest.
+        if let (false, Batch::Resources(_), false) = (answer.complete, &batch, alone) {
+            let mut left = subjects;
+            let right = left.split_off(left.len() / 2);
+            return self.lanes[lane].split([left, right]);
+        }
         let request_id = answer.request_id.as_deref();
         let tasks = by_subject(&batch, &answer.tasks);
         for subject in subjects {
@@ -175,6 +184,7 @@ impl Index {
             self.credentials_refused(lane, now.mono);
         }
         let failure = failure(error, since);
+        self.lanes[lane].tell(failure.clone());
         for key in self.lanes[lane].followers() {
             self.look_at(key, Look { begun, seen: Observation::Failed(&failure) }, now);
         }
@@ -217,8 +227,9 @@ impl Index {
         };
         if by_image && at_image && entry.followed.status.reported.is_some() {
             // The newest task of the image is known now, and followed by its own id from here on.
-            self.vacate(key);
+            let left = self.rise(key);
             self.take_seat(key, Some(look.begun.mono + self.settings.poll_interval), now);
+            self.leave(left);
             return None;
         }
         Some(next)

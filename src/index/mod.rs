@@ -21,6 +21,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use slab::Slab;
 
 use crate::api::Phase;
@@ -174,10 +175,9 @@ impl Index {
         if next == Next::Never {
             self.vacate(key);
         } else if self.entries[slot].seat == Seat::None {
-            let entry = &self.entries[slot];
-            let spread = (!entry.is_urgent()).then(|| now.mono + entry.spread(self.settings.poll_interval));
-            self.take_seat(key, spread, now);
-            self.watch_deadline(key, now);
+            let due = self.due_when_seated(key, now);
+            self.take_seat(key, due, now);
+            self.arm(key, now);
         }
         let entry = &self.entries[slot];
         if entry.pending.is_settled() && is_done(&entry.followed, now, &self.settings.rules) {
@@ -205,15 +205,27 @@ impl Index {
         std::mem::take(&mut self.news)
     }
 
-    /// Sees to it that the entry is judged when its timeout falls, with an answer or without.
-    fn watch_deadline(&mut self, key: EntryKey, now: Now) {
-        let followed = &self.entries[key.slot as usize].followed;
+    /// Sees to it that the entry is judged when its timeout falls, with an answer or without. Armed anew after each
+    /// alarm, so that a clock that was set meanwhile does no harm; moments that are past need no alarm.
+    fn arm(&mut self, key: EntryKey, now: Now) {
+        self.disarm(key);
+        let Some(entry) = self.entry(key) else { return };
+        let followed = &entry.followed;
         let Ok(spec) = &followed.spec else { return };
-        let moments = [followed.deadline(spec), followed.final_deadline(spec)];
-        for moment in moments.into_iter().flatten() {
-            // One that is past already needs its look all the same.
-            let wait = moment.duration_since(now.wall).max(k8s_openapi::jiff::SignedDuration::ZERO);
-            self.deadlines.insert((now.mono.saturating_add(wait.unsigned_abs()), key));
+        let ahead = |moment: Timestamp| now.mono.saturating_add(moment.duration_since(now.wall).unsigned_abs());
+        let future = |moment: &Timestamp| *moment > now.wall;
+        let deadline = followed.deadline(spec).filter(future).map(ahead);
+        let last = followed.final_deadline(spec).map(|last| if future(&last) { ahead(last) } else { now.mono });
+        let last = last.map(|last| last.max(followed.last_chance())).filter(|last| *last > now.mono);
+        let Some(alarm) = [deadline, last].into_iter().flatten().min() else { return };
+        self.deadlines.insert((alarm, key));
+        self.entries[key.slot as usize].alarm = Some(alarm);
+    }
+
+    fn disarm(&mut self, key: EntryKey) {
+        let alarm = self.entry_mut(key).and_then(|entry| entry.alarm.take());
+        if let Some(alarm) = alarm {
+            self.deadlines.remove(&(alarm, key));
         }
     }
 
@@ -223,12 +235,22 @@ impl Index {
         match entry.seat {
             Seat::None => {}
             Seat::Waiting { source } => self.sources[source].hurry(now.mono),
-            Seat::Taken { lane, subject, .. } => self.lanes[lane].poke(subject, now.mono),
+            Seat::Taken { source, lane, subject } => {
+                self.lanes[lane].poke(subject, now.mono);
+                self.sources[source].hurry(now.mono);
+            }
         }
+    }
+
+    /// When an entry that takes a seat is due: at once (`None`) where somebody waits for it, else within an interval.
+    fn due_when_seated(&self, key: EntryKey, now: Now) -> Option<Duration> {
+        let entry = &self.entries[key.slot as usize];
+        (!entry.is_urgent()).then(|| now.mono + entry.spread(self.settings.poll_interval))
     }
 
     fn remove(&mut self, key: EntryKey) {
         self.vacate(key);
+        self.disarm(key);
         let entry = self.entries.remove(key.slot as usize);
         self.by_name.remove(&entry.object);
         self.release(&entry.object.namespace);

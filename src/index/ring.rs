@@ -21,8 +21,8 @@ pub(super) enum Place {
     Alone(Duration),
     /// In a part of a batch that was refused.
     Part,
-    /// Being asked; `again`: it is wanted anew since.
-    Flying { again: bool },
+    /// Being asked; `again`: it is wanted anew since, at that moment.
+    Flying { again: Option<Duration> },
 }
 
 /// With whom an id is asked.
@@ -43,6 +43,8 @@ pub(super) struct Ring {
     parts: Vec<Vec<u32>>,
     /// When the next regular call may come, so that calls spread over the interval.
     next_round: Duration,
+    /// The last call went past regular ids that were due, so the next is theirs.
+    owed: bool,
     /// All ids of this kind, wherever they are.
     pub(super) members: usize,
 }
@@ -76,9 +78,9 @@ impl Ring {
         take_due(&mut self.later, now, 1).pop().map(|(_, subject)| subject)
     }
 
-    /// Has parts of a refused batch asked next.
-    pub(super) fn split(&mut self, parts: [Vec<u32>; 2]) {
-        self.parts.extend(parts);
+    /// Has a part of a refused batch asked next.
+    pub(super) fn add_part(&mut self, part: Vec<u32>) {
+        self.parts.push(part);
     }
 
     /// Gives up on the parts of refused batches.
@@ -103,25 +105,33 @@ impl Ring {
         [express, round, first(&self.alone), first(&self.later)].into_iter().flatten().min()
     }
 
-    /// Takes the ids of the next question; none where nothing is due.
-    pub(super) fn pick(&mut self, now: Duration, interval: Duration) -> Picked {
+    /// Takes the ids of the next question, at most `most`; none where nothing is due.
+    pub(super) fn pick(&mut self, now: Duration, interval: Duration, most: usize) -> Picked {
         if let Some(subjects) = self.parts.pop() {
             return Picked { subjects, due: now };
         }
-        let alone = take_due(&mut self.alone, now, 1);
-        if !alone.is_empty() {
-            return picked(alone, now);
+        let round_is_due = self.round.first().is_some_and(|(due, _)| *due.max(&self.next_round) <= now);
+        if !(round_is_due && self.owed) {
+            let mut ahead = take_due(&mut self.alone, now, 1);
+            if ahead.is_empty() {
+                ahead = take_due(&mut self.express, now, most);
+            }
+            if !ahead.is_empty() {
+                self.owed = round_is_due;
+                return picked(ahead, now);
+            }
         }
-        let express = take_due(&mut self.express, now, BATCH);
-        if !express.is_empty() {
-            return picked(express, now);
-        }
+        self.owed = false;
+        self.pick_round(now, interval, most)
+    }
+
+    fn pick_round(&mut self, now: Duration, interval: Duration, most: usize) -> Picked {
         let pace = Pace::of(self.regular(), interval);
         // A ring that fell behind catches up by one spacing at most, not by a burst.
         self.next_round = self.next_round.max(now.saturating_sub(pace.spacing)) + pace.spacing;
-        let mut round = take_due(&mut self.round, now, BATCH);
+        let mut round = take_due(&mut self.round, now, most);
         // Filling up with what is due soon keeps batches full and calls at their least.
-        while round.len() < pace.share {
+        while round.len() < pace.share.min(most) {
             let Some(early) = self.round.pop_first() else { break };
             round.push(early);
         }

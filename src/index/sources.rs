@@ -22,6 +22,9 @@ const REFRESH: Duration = Duration::from_secs(300);
 /// A Secret that cannot be used is read again after at most this (design: "then doubling to 60 s").
 const SLOWEST_RETRY: Duration = Duration::from_secs(60);
 
+/// Trouble of the API server with a Secret that is shorter than this is not told: it mostly heals by itself.
+const UNREADABLE_GRACE: Duration = Duration::from_secs(60);
+
 /// Least time between two readings of one Secret, whoever asks.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -50,6 +53,8 @@ pub enum Unusable {
     NotFound,
     /// The operator may not read it.
     Forbidden,
+    /// The API server has not given it for a while.
+    Unreadable,
     /// What is in it cannot be used.
     Malformed(CredentialsError),
 }
@@ -64,6 +69,8 @@ pub(super) struct Source {
     next_read: Option<Duration>,
     last_read: Option<Duration>,
     failures: u32,
+    /// Since when the API server does not give it.
+    unread_since: Option<Duration>,
 }
 
 enum State {
@@ -86,6 +93,7 @@ impl Source {
             next_read: Some(now),
             last_read: None,
             failures: 0,
+            unread_since: None,
         }
     }
 
@@ -126,10 +134,21 @@ impl Index {
         let Some(&key) = self.source_of.get(&Some(secret)) else { return };
         match read {
             Ok(credentials) => self.credentials_known(key, credentials, now),
-            // An API server in trouble says nothing about the Secret; what is known of it stays good.
-            Err(SecretFault::Unreadable) => self.sources[key].retry(&self.settings, now.mono),
+            Err(SecretFault::Unreadable) => self.secret_unreadable(key, now),
             Err(SecretFault::Unusable(fault)) => self.credentials_failed(key, &fault, now),
         }
+    }
+
+    /// An API server in trouble says nothing about a Secret: what is known of it stays good, and what was never known is
+    /// told only when that lasts.
+    fn secret_unreadable(&mut self, key: usize, now: Now) {
+        let source = &mut self.sources[key];
+        let since = *source.unread_since.get_or_insert(now.mono);
+        let known = matches!(source.state, State::Known(_));
+        if !known && now.mono.saturating_sub(since) >= UNREADABLE_GRACE {
+            return self.credentials_failed(key, &Unusable::Unreadable, now);
+        }
+        source.retry(&self.settings, now.mono);
     }
 
     /// The cloud refused the credentials of a lane: they are read anew with the next beat.
@@ -140,6 +159,18 @@ impl Index {
             let concerned = matches!(&source.state, State::Known(known) if known.fingerprint() == refused);
             if concerned && source.secret.is_some() && source.next_read.is_some() {
                 source.retry(settings, now);
+            }
+        }
+    }
+
+    /// The cloud accepts the credentials of a lane again.
+    pub(super) fn credentials_accepted(&mut self, lane: usize, now: Duration) {
+        let accepted = self.lanes[lane].credentials.fingerprint();
+        for (_, source) in &mut self.sources {
+            let concerned = matches!(&source.state, State::Known(known) if known.fingerprint() == accepted);
+            if concerned && source.failures > 0 {
+                source.failures = 0;
+                source.next_read = source.next_read.map(|_| now + REFRESH);
             }
         }
     }
@@ -167,17 +198,33 @@ impl Index {
         }
     }
 
-    /// Takes the entry from where it waits.
+    /// Takes the entry from where it waits, for good.
     pub(super) fn vacate(&mut self, key: EntryKey) {
-        let Some(entry) = self.entry_mut(key) else { return };
-        let source = match std::mem::replace(&mut entry.seat, Seat::None) {
-            Seat::None => return,
+        let left = self.rise(key);
+        self.leave(left);
+    }
+
+    /// Takes the entry from where it waits, but keeps the place open: it may come back, and what is known of the lane
+    /// and of the Secret must not be lost with it.
+    pub(super) fn rise(&mut self, key: EntryKey) -> Seat {
+        let Some(entry) = self.entry_mut(key) else { return Seat::None };
+        let left = std::mem::replace(&mut entry.seat, Seat::None);
+        match left {
+            Seat::None => {}
             Seat::Waiting { source } => {
                 self.sources[source].waiting.remove(&key);
-                source
             }
-            Seat::Taken { source, lane, subject } => {
-                self.lanes[lane].unfollow(subject, key);
+            Seat::Taken { lane, subject, .. } => self.lanes[lane].unfollow(subject, key),
+        }
+        left
+    }
+
+    /// Closes what was left if nobody is there any more.
+    pub(super) fn leave(&mut self, left: Seat) {
+        let source = match left {
+            Seat::None => return,
+            Seat::Waiting { source } => source,
+            Seat::Taken { source, lane, .. } => {
                 self.close_lane_if_empty(lane);
                 source
             }
@@ -201,11 +248,16 @@ impl Index {
     fn credentials_known(&mut self, key: usize, credentials: Credentials, now: Now) {
         let source = &mut self.sources[key];
         source.next_read = Some(now.mono + REFRESH);
+        source.unread_since = None;
         let same = match &source.state {
             State::Known(known) => known.fingerprint() == credentials.fingerprint(),
             State::Unread | State::Failed(_) => false,
         };
         if same {
+            // The cloud still refuses them, as far as is known: a corrected Secret is to be found soon.
+            if source.failures > 0 {
+                source.retry(&self.settings, now.mono);
+            }
             return;
         }
         source.failures = 0;
@@ -213,7 +265,8 @@ impl Index {
         source.state = State::Known(credentials.clone());
         for entry in self.leave_lanes(key) {
             self.sources[key].waiting.remove(&entry);
-            self.join_lane(entry, key, &credentials, None, now);
+            let due = self.due_when_seated(entry, now);
+            self.join_lane(entry, key, &credentials, due, now);
         }
     }
 
@@ -280,6 +333,10 @@ impl Index {
         });
         let subject = self.lanes[lane].follow(subject, key, due, now.mono);
         self.entries[key.slot as usize].seat = Seat::Taken { source, lane, subject };
+        // One who comes while the lane fails need not wait for the next probe to be told so.
+        if let Some(trouble) = self.lanes[lane].trouble().cloned() {
+            self.judge(key, &Look { begun: now, seen: Observation::Failed(&trouble) }, now);
+        }
     }
 
     fn source(&mut self, secret: Option<SecretName>, now: Duration) -> usize {
@@ -308,6 +365,10 @@ fn explain(secret: Option<&SecretName>, fault: &Unusable) -> (FailureKind, Strin
             format!(
                 "the operator may not read the Secret {name}: allow its ServiceAccount to get it in this namespace"
             ),
+        ),
+        Unusable::Unreadable => (
+            FailureKind::CredentialsForbidden,
+            format!("the API server does not give the Secret {name}: its administrator finds the reason in its log"),
         ),
         Unusable::Malformed(error) => {
             (FailureKind::CredentialsInvalid, format!("the Secret {name} cannot be used: {error}"))

@@ -22,36 +22,53 @@ pub(super) struct Subject {
     pub(super) place: Place,
     /// Steps of slowing down taken so far.
     slowed: u32,
-    /// When it was last asked out of turn.
+    /// When it was last asked out of turn, or will be.
     extra: Option<Duration>,
+    /// With whom it is asked: one that was refused is asked alone.
+    company: Company,
+    /// It was in an answer once, so refusing it is no fault of its own.
+    pub(super) answered: bool,
 }
 
 impl Subject {
     /// One that nobody asked about yet.
     pub(super) fn new(id: SubjectId, follower: EntryKey, place: Place) -> Self {
-        Self { id, followers: vec![follower], place, slowed: 0, extra: None }
+        Self { id, followers: vec![follower], place, slowed: 0, extra: None, company: Company::Any, answered: false }
     }
 
-    /// Whether it may be asked out of turn at `now`, which it then counts as: once in an interval.
-    pub(super) fn take_poke(&mut self, now: Duration, interval: Duration) -> bool {
-        let may = self.extra.is_none_or(|last| now >= last + interval);
-        if may {
-            self.extra = Some(now);
+    /// Whether it can show that the lane is at fault: it was answered once, and waits to be asked.
+    pub(super) fn may_be_control(&self) -> bool {
+        self.answered && matches!(self.place, Place::Round(_) | Place::Express(_) | Place::Later(_, Company::Any))
+    }
+
+    /// When it may next be asked out of turn, which it then counts as: once in an interval.
+    pub(super) fn take_poke(&mut self, now: Duration, interval: Duration) -> Duration {
+        let moment = self.extra.map_or(now, |last| now.max(last + interval));
+        self.extra = Some(moment);
+        moment
+    }
+
+    /// Where it waits when it was asked without a result: as before, but one that is asked alone stays alone.
+    pub(super) fn place_again(&self, now: Duration, interval: Duration) -> Place {
+        match self.company {
+            Company::Any => Place::Round(now),
+            Company::None => Place::Later(now + backoff(interval, self.slowed), Company::None),
         }
-        may
     }
 
     /// Where it waits for its next look after one that began at `begun`.
     pub(super) fn next_place(&mut self, next: Next, begun: Duration, now: Duration, interval: Duration) -> Place {
         let slow = begun + backoff(interval, self.slowed);
         let place = match (self.place, next) {
-            (Place::Flying { again: true }, _) => Place::Express(now),
+            (Place::Flying { again: Some(at) }, _) => Place::Express(at.max(now)),
             (_, Next::Alone) => Place::Alone(now),
             (_, Next::Beat | Next::Never) => Place::Round(begun + interval),
             (_, Next::Slowly) => Place::Later(slow, Company::Any),
             (_, Next::SlowlyAlone) => Place::Later(slow, Company::None),
         };
         self.slowed = if matches!(place, Place::Later(..)) { self.slowed + 1 } else { 0 };
+        self.company = if next == Next::SlowlyAlone { Company::None } else { Company::Any };
+        self.answered |= next != Next::SlowlyAlone;
         place
     }
 }

@@ -24,6 +24,15 @@ struct Call {
     region: String,
 }
 
+/// A status as the API server stored it.
+#[derive(Clone, Debug, PartialEq)]
+struct Stored {
+    at: Duration,
+    name: String,
+    change: Change,
+    reason: String,
+}
+
 /// A small world in virtual time.
 struct World {
     index: Index,
@@ -31,12 +40,19 @@ struct World {
     latency: Duration,
     /// Status word by task id; ids that are not here are not found.
     tasks: BTreeMap<String, &'static str>,
+    /// Progress of every task, as a look begun at a moment sees it.
+    process: fn(Duration) -> Option<u8>,
     cloud: Cloud,
     calls: Vec<Call>,
     flying: VecDeque<(Duration, Question)>,
     objects: BTreeMap<String, Value>,
     version: u64,
-    writes: Vec<(Duration, String)>,
+    writes: Vec<Stored>,
+    /// Objects whose status the API server fails to store, and when it did.
+    unstorable: BTreeSet<String>,
+    failures: Vec<(Duration, String)>,
+    /// While it is some, the API server stores what is written, but answers only when told to.
+    unanswered: Option<Vec<(EntryKey, Revision, Written)>>,
 }
 
 fn settings() -> Settings {
@@ -67,12 +83,16 @@ impl World {
             now: Duration::ZERO,
             latency: Duration::from_millis(100),
             tasks: BTreeMap::new(),
+            process: |_| None,
             cloud: Box::new(|_| Ok(())),
             calls: Vec::new(),
             flying: VecDeque::new(),
             objects: BTreeMap::new(),
             version: 0,
             writes: Vec::new(),
+            unstorable: BTreeSet::new(),
+            failures: Vec::new(),
+            unanswered: None,
         }
     }
 
@@ -85,6 +105,27 @@ impl World {
     fn create(&mut self, id: &str) {
         self.tasks.insert(id.to_owned(), "Running");
         self.store(id, json!({"taskId": id}), Value::Null);
+    }
+
+    /// Changes the spec of an ImageTask, as a user does.
+    fn edit(&mut self, name: &str, spec: Value) {
+        self.store(name, spec, self.objects[name]["status"].clone());
+    }
+
+    /// Deletes an ImageTask, and lets the watch tell.
+    fn delete(&mut self, name: &str) {
+        let gone = self.objects.remove(name).expect("it was created");
+        self.index.leaves(serde_json::from_value(gone).unwrap());
+    }
+
+    /// The operator is down for a while, and starts anew.
+    fn restart_after(&mut self, pause: Duration) {
+        self.flying.clear();
+        self.now += pause;
+        self.index = Index::new(self.index.settings.clone());
+        for name in self.objects.keys().cloned().collect::<Vec<_>>() {
+            self.show(&name);
+        }
     }
 
     fn store(&mut self, name: &str, spec: Value, status: Value) {
@@ -141,28 +182,61 @@ impl World {
     fn answer(&self, question: &Question) -> Result<Answer, Error> {
         let call = call(question, question.begun.mono);
         (self.cloud)(&call).map_err(Error::of_kind)?;
-        let found = call.ids.iter().filter_map(|id| self.tasks.get(id).map(|status| task(id, status)));
-        Ok(Answer { tasks: found.collect(), request_id: Some("r".into()), complete: true, calls: 1 })
+        let process = (self.process)(call.at);
+        let known = |id: &String| self.tasks.get(id).map(|status| Task { process, ..task(id, status) });
+        let tasks = call.ids.iter().filter_map(known).collect();
+        Ok(Answer { tasks, request_id: Some("r".into()), complete: true, calls: 1 })
     }
 
     fn write(&mut self, write: Write) {
-        let name = write.object.name.to_string();
+        let (name, entry, revision) = (write.object.name.to_string(), write.entry, write.revision());
+        let written = self.stored(&name, write);
+        let changed = matches!(written, Written::Stored(_));
         let now = self.moment();
-        let revision = write.revision();
-        let stored = self.objects[&name]["metadata"]["resourceVersion"] == *write.version.to_string();
-        if !stored {
-            return self.index.written(write.entry, revision, Written::Conflict, now);
+        match &mut self.unanswered {
+            Some(unanswered) => unanswered.push((entry, revision, written)),
+            None => self.index.written(entry, revision, written, now),
         }
-        self.writes.push((self.now, name.clone()));
-        let spec = self.objects[&name]["spec"].clone();
+        if changed {
+            self.show(&name);
+        }
+    }
+
+    fn stored(&mut self, name: &str, write: Write) -> Written {
+        if self.unstorable.contains(name) {
+            self.failures.push((self.now, name.to_owned()));
+            return Written::Failed;
+        }
+        let object = self.objects.get_mut(name).expect("nothing is written to a deleted object");
+        if object["metadata"]["resourceVersion"] != *write.version.to_string() {
+            return Written::Conflict;
+        }
         self.version += 1;
-        let object = self.objects.get_mut(&name).unwrap();
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         object["status"] = serde_json::to_value(write.status).unwrap();
-        assert_eq!(object["spec"], spec);
-        let view = serde_json::from_value(object.clone()).unwrap();
-        self.index.written(write.entry, revision, Written::Stored(Box::new(view)), now);
-        self.show(&name);
+        let reason = object["status"]["conditions"][0]["reason"].as_str().unwrap().to_owned();
+        self.writes.push(Stored { at: self.now, name: name.to_owned(), change: write.change, reason });
+        Written::Stored(Box::new(serde_json::from_value(object.clone()).unwrap()))
+    }
+
+    /// Answers all writes that are under way, and returns how many were.
+    fn answer_writes(&mut self) -> usize {
+        let now = self.moment();
+        let unanswered = self.unanswered.as_mut().map(std::mem::take).unwrap_or_default();
+        let count = unanswered.len();
+        unanswered.into_iter().for_each(|(entry, revision, written)| self.index.written(entry, revision, written, now));
+        count
+    }
+
+    /// The reasons that were written to an ImageTask, in order.
+    fn told(&self, name: &str) -> Vec<&str> {
+        self.writes.iter().filter(|write| write.name == name).map(|write| write.reason.as_str()).collect()
+    }
+
+    /// When the first look at a task began, from a moment on.
+    fn looked_at(&self, id: &str, from: Duration) -> Duration {
+        let mut looks = self.calls.iter().filter(|call| call.at >= from && call.ids.iter().any(|asked| asked == id));
+        looks.next().expect("it was looked at").at
     }
 
     fn phase(&self, name: &str) -> &str {
@@ -275,7 +349,7 @@ fn a_finished_task_leaves_the_index_and_is_not_asked_again() {
     world.run(secs(60));
     assert_eq!(world.asked("t-1"), asked);
 
-    world.store("t-1", json!({"taskId": "t-1", "suspend": true}), world.objects["t-1"]["status"].clone());
+    world.edit("t-1", json!({"taskId": "t-1", "suspend": true}));
     world.run(secs(15));
     assert_eq!(world.objects["t-1"]["status"]["observedGeneration"], 2);
     assert_eq!((world.asked("t-1"), world.index.entries.len()), (asked, 1));
@@ -481,4 +555,237 @@ fn an_emptied_index_holds_nothing() {
         [index.entries.len(), index.lanes.len(), index.sources.len(), index.by_name.len(), index.namespaces.len()];
     assert_eq!(left, [0; 5]);
     assert_eq!(index.status_queue(), 0);
+}
+
+#[test]
+fn progress_is_written_fifty_times_a_second_at_most_and_delays_no_end() {
+    let mut world = World::with(Settings { progress_interval: secs(1), ..settings() });
+    world.process = |at| u8::try_from(at.as_secs() % 100).ok();
+    for n in 0..1_000 {
+        world.create(&format!("t-{n}"));
+    }
+    world.run(secs(30));
+    world.tasks.insert("t-500".into(), "Succeeded");
+    let ends = world.now;
+    world.run(secs(30));
+
+    let progress: Vec<_> =
+        world.writes.iter().filter(|write| write.change == Change::Progress).map(|write| write.at).collect();
+    let within = |from: Duration| progress.iter().filter(|at| (from..from + secs(1)).contains(at)).count();
+    assert!(progress.iter().all(|at| within(*at) <= 51));
+    assert!(within(ends) >= 49, "{} of 1,000 tasks told their progress in a second", within(ends));
+    let learnt = world.looked_at("t-500", ends) + world.latency;
+    let end = Stored { at: learnt, name: "t-500".into(), change: Change::End, reason: "TaskSucceeded".into() };
+    assert_eq!(world.writes.iter().rfind(|write| write.name == "t-500"), Some(&end));
+}
+
+#[test]
+fn no_more_than_32_writes_are_under_way() {
+    let mut world = World { unanswered: Some(Vec::new()), ..World::new() };
+    for n in 0..100 {
+        world.create(&format!("t-{n}"));
+    }
+    let under_way = [(); 5].map(|()| {
+        world.run(secs(1));
+        world.answer_writes()
+    });
+    assert_eq!((under_way, world.index.status_queue()), ([32, 32, 32, 4, 0], 0));
+}
+
+#[test]
+fn the_newest_status_is_written_once_however_many_came_before_it() {
+    let mut world = World { unanswered: Some(Vec::new()), ..World::new() };
+    for n in 0..33 {
+        world.create(&format!("t-{n}"));
+    }
+    for status in ["Running", "Pending", "Defragmenting"] {
+        world.tasks.values_mut().for_each(|task| *task = status);
+        world.run(secs(11));
+    }
+    assert_eq!(world.writes.len(), 32);
+    for _ in 0..3 {
+        world.answer_writes();
+        world.run(secs(1));
+    }
+    let mut told: Vec<_> = world.tasks.keys().map(|name| world.told(name)).collect();
+    told.sort();
+    let waited = vec!["TaskStatusUnknown"];
+    let under_way = vec!["TaskRunning", "TaskStatusUnknown"];
+    assert_eq!(told, [vec![under_way; 32], vec![waited]].concat());
+}
+
+#[test]
+fn an_end_is_written_before_the_states_that_wait_longer() {
+    let mut world = World { unanswered: Some(Vec::new()), ..World::new() };
+    for n in 0..100 {
+        world.create(&format!("t-{n}"));
+    }
+    world.run(secs(1));
+    for n in 90..100 {
+        world.tasks.insert(format!("t-{n}"), "Succeeded");
+    }
+    world.run(secs(10));
+    world.answer_writes();
+    world.run(secs(1));
+    let order: Vec<_> = world.writes.iter().map(|write| write.change).collect();
+    assert_eq!(order, [vec![Change::State; 32], vec![Change::End; 10], vec![Change::State; 22]].concat());
+}
+
+#[test]
+fn a_failed_write_is_tried_ever_more_rarely_and_delays_no_other() {
+    let mut world = World::new();
+    world.create("t-1");
+    world.create("t-2");
+    world.unstorable.insert("t-1".into());
+    world.run(secs(10));
+    world.create("t-3");
+    let created = world.now;
+    world.run(secs(10));
+
+    let gaps: Vec<_> = world.failures.windows(2).map(|pair| (pair[1].0 - pair[0].0).as_millis()).collect();
+    assert_eq!(gaps, [250, 500, 1_000, 2_000, 4_000, 8_000]);
+    let first = |at: Duration, name: &str| Stored {
+        at: at + world.latency,
+        name: name.into(),
+        change: Change::State,
+        reason: "TaskRunning".into(),
+    };
+    let others = [first(world.looked_at("t-2", secs(0)), "t-2"), first(world.looked_at("t-3", created), "t-3")];
+    assert_eq!(world.writes, others);
+
+    world.unstorable.clear();
+    world.run(secs(60));
+    assert_eq!((world.told("t-1"), world.index.status_queue()), (vec!["TaskRunning"], 0));
+}
+
+#[test]
+fn a_deleted_object_is_written_no_more_and_an_answer_under_way_is_nobody_elses() {
+    let mut world = World { unanswered: Some(Vec::new()), ..World::new() };
+    let names: Vec<_> = (0..33).map(|n| format!("t-{n}")).collect();
+    names.iter().for_each(|name| world.create(name));
+    world.run(secs(1));
+    names.iter().for_each(|name| world.delete(name));
+    world.writes.clear();
+    world.create("t-new");
+    world.run(secs(1));
+    assert_eq!(world.told("t-new"), [""; 0], "all writes are under way");
+    assert_eq!(world.answer_writes(), 32);
+    assert_eq!(world.phase("t-new"), "–");
+    world.run(secs(1));
+    world.answer_writes();
+    world.run(secs(15));
+    assert_eq!((world.told("t-new"), world.writes.len()), (vec!["TaskRunning"], 1));
+    assert_eq!((world.index.entries.len(), world.index.status_queue()), (1, 0));
+}
+
+#[test]
+fn suspending_stops_the_looks_and_resuming_looks_at_once() {
+    let mut world = World::new();
+    world.create("t-1");
+    world.run(secs(15));
+    world.edit("t-1", json!({"taskId": "t-1", "suspend": true}));
+    let asked = world.asked("t-1");
+    world.run(secs(60));
+    assert_eq!((world.asked("t-1"), world.told("t-1")), (asked, vec!["TaskRunning", "Suspended"]));
+
+    world.edit("t-1", json!({"taskId": "t-1", "suspend": false}));
+    let resumed = world.now;
+    world.run(secs(1));
+    assert!(world.looked_at("t-1", resumed) - resumed <= Duration::from_millis(250));
+    assert_eq!(world.told("t-1"), ["TaskRunning", "Suspended", "TaskRunning"]);
+}
+
+/// A world of one task with a timeout, and of one without.
+fn timeout(timeout: &str) -> World {
+    let mut world = World::new();
+    world.create("t-endless");
+    world.tasks.insert("t-1".into(), "Running");
+    world.store("t-1", json!({"taskId": "t-1", "timeout": timeout}), Value::Null);
+    world
+}
+
+/// When the end of a task was written, and what it says.
+fn end(world: &World, name: &str) -> (Duration, String) {
+    let at = world.writes.iter().find(|write| write.name == name && write.change == Change::End).map(|write| write.at);
+    (at.expect("it has ended"), world.objects[name]["status"]["conditions"][0]["message"].as_str().unwrap().to_owned())
+}
+
+const TOO_LATE: &str =
+    "the timeout passed before the task ended: look at the task in the console, or raise the timeout";
+const NOT_REACHED: &str = "the timeout passed, and the cloud was not reached to tell whether the task ended";
+
+#[test]
+fn a_timeout_falls_with_the_answer_to_a_look_begun_after_the_deadline() {
+    let mut world = timeout("55s");
+    // The look under way when the deadline passes is answered after it, and tells nothing.
+    world.latency = secs(5);
+    world.run(secs(90));
+    let look = world.looked_at("t-1", secs(55));
+    assert!(world.looked_at("t-1", secs(50)) < secs(55) && look <= secs(56), "{:?}", world.calls);
+    assert_eq!(world.told("t-1"), ["TaskRunning", "DeadlineExceeded"]);
+    assert_eq!(end(&world, "t-1"), (look + world.latency, TOO_LATE.into()));
+    assert_eq!(world.phase("t-endless"), "Running");
+}
+
+#[test]
+fn a_timeout_falls_a_minute_after_the_deadline_where_nobody_answers() {
+    let mut world = timeout("50s");
+    world.run(secs(45));
+    world.cloud = Box::new(|_| Err(ErrorKind::Unavailable));
+    world.run(secs(120));
+    assert_eq!(world.told("t-1"), ["TaskRunning", "DeadlineExceeded"]);
+    assert_eq!(end(&world, "t-1"), (secs(110), NOT_REACHED.into()));
+}
+
+/// A restart after this long has a look at the task before its timeout falls.
+fn look_comes_before_timeout_after(down: Duration) {
+    for (status, reason) in [("Succeeded", "TaskSucceeded"), ("Running", "DeadlineExceeded")] {
+        let mut world = timeout("1m");
+        world.run(secs(15));
+        world.tasks.insert("t-1".into(), status);
+        world.restart_after(down);
+        let started = world.now;
+        world.run(secs(15));
+        assert_eq!(world.told("t-1"), ["TaskRunning", reason], "{status}, after {down:?}");
+        let look = world.looked_at("t-1", started);
+        assert_eq!(end(&world, "t-1").0, look + world.latency, "{status}, after {down:?}");
+    }
+}
+
+#[test]
+fn a_deadline_that_passed_just_before_the_start_has_its_look() {
+    look_comes_before_timeout_after(secs(70));
+}
+
+#[test]
+fn a_deadline_that_passed_long_before_the_start_has_its_look_all_the_same() {
+    look_comes_before_timeout_after(secs(3_600));
+}
+
+#[test]
+fn a_deadline_that_passed_long_before_the_start_falls_within_a_minute_where_nobody_answers() {
+    let mut world = timeout("1m");
+    world.run(secs(15));
+    world.cloud = Box::new(|_| Err(ErrorKind::Unavailable));
+    world.restart_after(secs(3_600));
+    let started = world.now;
+    world.run(secs(90));
+    let (at, message) = end(&world, "t-1");
+    assert_eq!(message, NOT_REACHED);
+    assert!(at > world.looked_at("t-1", started) && at <= started + secs(60), "{:?} after the start", at - started);
+}
+
+#[test]
+fn a_timeout_that_is_past_when_a_user_sets_or_resumes_it_has_its_look() {
+    let set = json!({"taskId": "t-1", "timeout": "1m"});
+    for before in [json!({"taskId": "t-1"}), json!({"taskId": "t-1", "timeout": "1m", "suspend": true})] {
+        let mut world = World::new();
+        world.tasks.insert("t-1".into(), "Running");
+        world.store("t-1", before.clone(), Value::Null);
+        world.run(secs(200));
+        world.tasks.insert("t-1".into(), "Succeeded");
+        world.edit("t-1", set.clone());
+        world.run(secs(1));
+        assert_eq!(world.told("t-1").last(), Some(&"TaskSucceeded"), "{before}");
+    }
 }

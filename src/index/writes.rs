@@ -16,8 +16,11 @@ const MOST_IN_FLIGHT: usize = 32;
 /// Writes a second, a ceiling that delays progress only (contract: "50 a second at most").
 const PROGRESS_CEILING: f64 = 50.0;
 
-/// First pause after a write that failed; doubles up to 5 min, and a conflict mostly heals with the next watch event.
+/// First pause after a write that failed; doubles, and a conflict mostly heals with the next watch event.
 const RETRY: Duration = Duration::from_millis(250);
+
+/// Longest pause after a write that failed: what an outage of the API server may cost once it is over.
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 /// What a write tells that was not told before, the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,7 +167,8 @@ impl Writes {
             return;
         }
         if pending.failures > 0 {
-            self.retries.insert((now + backoff(RETRY, pending.failures - 1), entry));
+            let pause = backoff(RETRY, pending.failures - 1).min(LONGEST_RETRY);
+            self.retries.insert((now + pause, entry));
             return;
         }
         match change {
@@ -178,8 +182,8 @@ impl Writes {
     }
 
     fn pop(&mut self, now: Duration) -> Option<EntryKey> {
-        let urgent = self.ends.pop_front().or_else(|| self.states.pop_front());
-        if let Some(entry) = urgent.or_else(|| pop_due(&mut self.retries, now)) {
+        let first = self.ends.pop_front().or_else(|| pop_due(&mut self.retries, now));
+        if let Some(entry) = first.or_else(|| self.states.pop_front()) {
             // Others take from the ceiling too, but leave progress a part of every second.
             if self.ceiling.ready_at() <= now + Duration::from_secs(1) {
                 self.ceiling.take(now);
@@ -192,6 +196,12 @@ impl Writes {
         let entry = pop_due(&mut self.progress, now)?;
         self.ceiling.take(now);
         Some(entry)
+    }
+
+    /// Lets everything be written now that waits for its moment.
+    fn hurry(&mut self) {
+        let waiting = std::mem::take(&mut self.retries).into_iter().chain(std::mem::take(&mut self.progress));
+        self.states.extend(waiting.map(|(_, entry)| entry));
     }
 
     fn next(&self) -> Option<Duration> {
@@ -249,6 +259,11 @@ impl Index {
         (due, if full { None } else { self.writes.next() })
     }
 
+    /// Lets everything be written now that waits for its moment, because there will be no later one.
+    pub fn hurry_writes(&mut self) {
+        self.writes.hurry();
+    }
+
     /// Takes note of what became of a write.
     pub fn written(&mut self, key: EntryKey, revision: Revision, written: Written, now: Now) {
         self.writes.in_flight -= 1;
@@ -256,8 +271,8 @@ impl Index {
         entry.pending.in_flight = false;
         match written {
             Written::Stored(view) => self.stored(key, revision, &view, now),
-            Written::Conflict | Written::Failed => entry.pending.failures += 1,
-            Written::Gone => entry.pending.change = None,
+            // An object that is gone leaves with the watch; until then a "not found" may be an API server's mistake.
+            Written::Conflict | Written::Failed | Written::Gone => entry.pending.failures += 1,
         }
         self.queue_anew(key, now);
     }
@@ -282,7 +297,9 @@ impl Index {
             let age = now.wall.duration_since(entry.followed.created);
             self.news.push(News::FirstStatus(age.try_into().unwrap_or_default()));
         }
-        if entry.pending.revision != revision.0 {
+        // A newer version that the watch has shown already is somebody else's: ours is written once more on it.
+        let overwritten = version.is_some_and(|version: u64| entry.watched > version);
+        if entry.pending.revision != revision.0 || overwritten {
             return;
         }
         entry.pending.change = None;
