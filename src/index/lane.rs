@@ -15,37 +15,33 @@ use crate::credentials::Credentials;
 use crate::ecs::{Batch, ErrorKind, Ids, Region};
 use crate::observation::Failure;
 use crate::reconcile::Next;
-use crate::schedule::{BATCH, Rate, SLOWEST};
+use crate::schedule::{BATCH, Rate};
 
 /// Calls that may come at once after a pause: a new task need not wait for the beat that was just asked.
 const BURST: u32 = 2;
-
-/// Refusals in a row after which the lane is suspected, and not single tasks: 7 halvings lead from 100 ids to one, and
-/// the one beside it is asked next.
-const SUSPICION: u32 = BATCH.ilog2() + 2;
 
 /// One lane.
 pub(super) struct Lane {
     pub(super) region: Region,
     pub(super) credentials: Arc<Credentials>,
-    subjects: Slab<Subject>,
+    pub(super) subjects: Slab<Subject>,
     by_id: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    tasks: Ring,
-    resources: Ring,
+    pub(super) tasks: Ring,
+    pub(super) resources: Ring,
     rate: Rate,
-    health: LaneHealth,
+    pub(super) health: LaneHealth,
     /// What is told to everyone here while the lane fails.
     trouble: Option<Failure>,
     /// Refusals since the last answer.
-    refusals: u32,
+    pub(super) refusals: u32,
     /// An id that was answered once, to be asked alone: refused, it shows that the lane is at fault.
-    control: Option<u32>,
+    pub(super) control: Option<u32>,
     /// Before this the lane is at fault for every refusal, and no batch is split.
-    condemned_until: Duration,
-    in_flight: usize,
+    pub(super) condemned_until: Duration,
+    pub(super) in_flight: usize,
     most_in_flight: usize,
-    interval: Duration,
+    pub(super) interval: Duration,
 }
 
 /// One question, to be put now.
@@ -61,16 +57,6 @@ pub(super) enum Turn {
     Ask(Asked),
     /// Nothing before this moment; `None`: nothing before an answer or a new id comes.
     Wait(Option<Duration>),
-}
-
-/// What a refusal tells.
-pub(super) enum Refusal {
-    /// Nothing yet: the batch is split to find the id that spoils it.
-    Split,
-    /// This id is refused.
-    Culprit(u32),
-    /// The lane as a whole is refused, since then.
-    Lane(Duration),
 }
 
 impl Lane {
@@ -205,57 +191,6 @@ impl Lane {
         recovered
     }
 
-    /// This very question was refused: one of its ids may be the cause, or the lane as a whole.
-    pub(super) fn refused(
-        &mut self,
-        mut subjects: Vec<u32>,
-        kind: ErrorKind,
-        begun: Duration,
-        now: Duration,
-    ) -> Refusal {
-        let was_control = self.control.is_some_and(|control| subjects == [control]);
-        self.refusals += 1;
-        if was_control || now < self.condemned_until {
-            return self.condemn(subjects, kind, begun, now);
-        }
-        if self.refusals > SUSPICION && self.control.is_none() {
-            self.control = self.subjects.iter().find(|(_, it)| it.may_be_control()).map(|(key, _)| key as u32);
-            if self.control.is_none() {
-                return self.condemn(subjects, kind, begun, now);
-            }
-        }
-        self.in_flight -= 1;
-        self.health = LaneHealth::default();
-        if let [culprit] = subjects[..] {
-            return Refusal::Culprit(culprit);
-        }
-        let right = subjects.split_off(subjects.len() / 2);
-        self.split([subjects, right]);
-        Refusal::Split
-    }
-
-    /// Has the parts of a batch asked next, each by itself.
-    pub(super) fn split(&mut self, parts: [Vec<u32>; 2]) {
-        for &key in parts.iter().flatten() {
-            self.subjects[key as usize].place = Place::Part;
-        }
-        let parts = parts.map(|part| if part.is_empty() { None } else { Some(part) });
-        for part in parts.into_iter().flatten() {
-            self.ring_of(part[0]).add_part(part);
-        }
-    }
-
-    fn condemn(&mut self, subjects: Vec<u32>, kind: ErrorKind, begun: Duration, now: Duration) -> Refusal {
-        if now >= self.condemned_until {
-            self.condemned_until = now + SLOWEST;
-        }
-        self.refusals = 0;
-        self.control = None;
-        let parts = [self.tasks.take_parts(), self.resources.take_parts()].concat();
-        parts.into_iter().for_each(|key| self.put_back(key, now));
-        Refusal::Lane(self.failed(subjects, kind, begun, now))
-    }
-
     /// The lane as a whole failed: what was asked is due again, after a probe. Returns since when the trouble lasts.
     pub(super) fn failed(&mut self, subjects: Vec<u32>, kind: ErrorKind, begun: Duration, now: Duration) -> Duration {
         self.in_flight -= 1;
@@ -278,7 +213,7 @@ impl Lane {
     }
 
     /// An id that was asked without a result is due again at once, when the lane allows.
-    fn put_back(&mut self, key: u32, now: Duration) {
+    pub(super) fn put_back(&mut self, key: u32, now: Duration) {
         if self.subjects[key as usize].followers.is_empty() {
             return self.forget(key);
         }
@@ -295,30 +230,6 @@ impl Lane {
         self.rate.take(now);
         self.in_flight += 1;
         Turn::Ask(Asked { subjects, batch, lag: now.saturating_sub(due) })
-    }
-
-    fn pick(&mut self, now: Duration) -> Picked {
-        if let Some(control) = self.control {
-            match self.subjects.get(control as usize) {
-                Some(subject) if subject.may_be_control() => {
-                    let place = subject.place;
-                    self.ring_of(control).leave(control, place);
-                    return Picked { subjects: vec![control], due: now };
-                }
-                // It is being asked just now.
-                Some(Subject { place: Place::Flying { .. }, .. }) => {}
-                Some(_) | None => self.control = None,
-            }
-        }
-        // A condemned lane is probed by one id after the other, lest one bad id hides that others are answered.
-        let most = if now < self.condemned_until { 1 } else { BATCH };
-        // The kind that has waited longer goes first.
-        let tasks_first = match (self.tasks.next_at(), self.resources.next_at()) {
-            (Some(tasks), Some(resources)) => tasks <= resources,
-            (tasks, _) => tasks.is_some(),
-        };
-        let ring = if tasks_first { &mut self.tasks } else { &mut self.resources };
-        ring.pick(now, self.interval, most)
     }
 
     fn batch(&self, subjects: &[u32]) -> Option<Batch> {
@@ -382,7 +293,7 @@ impl Lane {
         }
     }
 
-    fn ring_of(&mut self, key: u32) -> &mut Ring {
+    pub(super) fn ring_of(&mut self, key: u32) -> &mut Ring {
         match self.subjects[key as usize].id {
             SubjectId::Task(_) => &mut self.tasks,
             SubjectId::Resource(_) => &mut self.resources,

@@ -7,14 +7,16 @@ mod health;
 mod key;
 mod lane;
 mod looks;
+mod refusals;
 mod ring;
+mod source;
 mod sources;
 mod subject;
 mod writes;
 
 pub use key::{EntryKey, ObjectName, WatchId};
 pub use looks::{Due, Question};
-pub use sources::{SecretFault, SecretName, Unusable};
+pub use source::{SecretFault, SecretName, Unusable};
 pub use writes::{Change, Revision, Write, Written};
 
 use std::collections::{BTreeSet, HashMap};
@@ -36,7 +38,7 @@ use crate::reconcile::{Next, Outcome, Rules, reconcile};
 use crate::schedule::Rate;
 use entry::{Entry, Seat};
 use lane::Lane;
-use sources::Source;
+use source::Source;
 use writes::Writes;
 
 /// What the administrator decides (contract §3).

@@ -1,114 +1,19 @@
-//! Where credentials come from, who waits for them, and which lane they lead to.
+//! Who uses which credentials: from a source to a lane, or waiting for the source.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Index;
 use super::entry::Seat;
 use super::key::EntryKey;
 use super::lane::Lane;
+use super::source::{REFRESH, SecretFault, SecretName, Source, State, UNREADABLE_GRACE, Unusable, explain};
 use super::subject::SubjectId;
-use super::{Index, Settings};
 use crate::clock::Now;
-use crate::credentials::{Credentials, CredentialsError};
+use crate::credentials::Credentials;
 use crate::ecs::{ResourceId, TaskId};
-use crate::observation::{Failure, FailureKind, Look, Observation};
-use crate::schedule::backoff;
+use crate::observation::{Failure, Look, Observation};
 use crate::spec::Target;
-
-/// A good Secret is read again after this (design: "again at most every 5 min").
-const REFRESH: Duration = Duration::from_secs(300);
-
-/// A Secret that cannot be used is read again after at most this (design: "then doubling to 60 s").
-const SLOWEST_RETRY: Duration = Duration::from_secs(60);
-
-/// Trouble of the API server with a Secret that is shorter than this is not told: it mostly heals by itself.
-const UNREADABLE_GRACE: Duration = Duration::from_secs(60);
-
-/// Least time between two readings of one Secret, whoever asks.
-const LEAST_PAUSE: Duration = Duration::from_secs(1);
-
-/// Namespace and name of a Secret.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SecretName {
-    /// The namespace of the ImageTasks that name it.
-    pub namespace: Arc<str>,
-    /// Its name.
-    pub name: Arc<str>,
-}
-
-/// What reading a Secret brought instead of credentials.
-#[derive(Debug)]
-pub enum SecretFault {
-    /// Nothing: the API server did not answer, so nothing is known of the Secret.
-    Unreadable,
-    /// No credentials.
-    Unusable(Unusable),
-}
-
-/// Why a Secret gives no credentials.
-#[derive(Debug)]
-pub enum Unusable {
-    /// There is no such Secret.
-    NotFound,
-    /// The operator may not read it.
-    Forbidden,
-    /// The API server has not given it for a while.
-    Unreadable,
-    /// What is in it cannot be used.
-    Malformed(CredentialsError),
-}
-
-/// One source of credentials: a Secret, or the operator itself (`secret: None`).
-pub(super) struct Source {
-    secret: Option<SecretName>,
-    users: usize,
-    waiting: HashSet<EntryKey>,
-    state: State,
-    /// When it is read next; `None` while it is being read, and for what is never read.
-    next_read: Option<Duration>,
-    last_read: Option<Duration>,
-    failures: u32,
-    /// Since when the API server does not give it.
-    unread_since: Option<Duration>,
-}
-
-enum State {
-    Unread,
-    Known(Arc<Credentials>),
-    Failed(Failure),
-}
-
-impl Source {
-    fn own(credentials: Arc<Credentials>) -> Self {
-        Self { state: State::Known(credentials), next_read: None, ..Self::of(None, Duration::ZERO) }
-    }
-
-    fn of(secret: Option<SecretName>, now: Duration) -> Self {
-        Self {
-            secret,
-            users: 0,
-            waiting: HashSet::new(),
-            state: State::Unread,
-            next_read: Some(now),
-            last_read: None,
-            failures: 0,
-            unread_since: None,
-        }
-    }
-
-    /// Reads it as soon as it may be read again.
-    pub(super) fn hurry(&mut self, now: Duration) {
-        let earliest = self.last_read.map_or(now, |last| now.max(last + LEAST_PAUSE));
-        self.next_read = self.next_read.map(|next| next.min(earliest));
-    }
-
-    fn retry(&mut self, settings: &Settings, now: Duration) {
-        let pause = backoff(settings.poll_interval, self.failures).min(SLOWEST_RETRY.max(settings.poll_interval));
-        self.failures += 1;
-        self.next_read = Some(now + pause);
-    }
-}
 
 impl Index {
     /// The Secrets that are to be read now, and when the next is.
@@ -350,28 +255,5 @@ impl Index {
         let key = self.sources.insert(source);
         self.source_of.insert(secret, key);
         key
-    }
-}
-
-fn explain(secret: Option<&SecretName>, fault: &Unusable) -> (FailureKind, String) {
-    let name = secret.map_or("", |secret| &secret.name);
-    match fault {
-        Unusable::NotFound => (
-            FailureKind::CredentialsNotFound,
-            format!("there is no Secret {name} in this namespace: create it, or correct credentialsRef"),
-        ),
-        Unusable::Forbidden => (
-            FailureKind::CredentialsForbidden,
-            format!(
-                "the operator may not read the Secret {name}: allow its ServiceAccount to get it in this namespace"
-            ),
-        ),
-        Unusable::Unreadable => (
-            FailureKind::CredentialsForbidden,
-            format!("the API server does not give the Secret {name}: its administrator finds the reason in its log"),
-        ),
-        Unusable::Malformed(error) => {
-            (FailureKind::CredentialsInvalid, format!("the Secret {name} cannot be used: {error}"))
-        }
     }
 }

@@ -14,19 +14,19 @@ const WATCH: WatchId = WatchId(0);
 const STEP: Duration = Duration::from_millis(10);
 
 /// What the cloud says to a question about these ids.
-type Cloud = Box<dyn Fn(&Call) -> Result<(), ErrorKind>>;
+pub(super) type Cloud = Box<dyn Fn(&Call) -> Result<(), ErrorKind>>;
 
 /// A question as the cloud got it.
 #[derive(Clone, Debug)]
-struct Call {
-    at: Duration,
-    ids: Vec<String>,
-    region: String,
+pub(super) struct Call {
+    pub(super) at: Duration,
+    pub(super) ids: Vec<String>,
+    pub(super) region: String,
 }
 
 /// A status as the API server stored it.
 #[derive(Clone, Debug, PartialEq)]
-struct Stored {
+pub(super) struct Stored {
     at: Duration,
     name: String,
     change: Change,
@@ -34,20 +34,20 @@ struct Stored {
 }
 
 /// A small world in virtual time.
-struct World {
-    index: Index,
-    now: Duration,
+pub(super) struct World {
+    pub(super) index: Index,
+    pub(super) now: Duration,
     latency: Duration,
     /// Status word by task id; ids that are not here are not found.
-    tasks: BTreeMap<String, &'static str>,
+    pub(super) tasks: BTreeMap<String, &'static str>,
     /// Progress of every task, as a look begun at a moment sees it.
     process: fn(Duration) -> Option<u8>,
-    cloud: Cloud,
-    calls: Vec<Call>,
+    pub(super) cloud: Cloud,
+    pub(super) calls: Vec<Call>,
     flying: VecDeque<(Duration, Question)>,
-    objects: BTreeMap<String, Value>,
+    pub(super) objects: BTreeMap<String, Value>,
     version: u64,
-    writes: Vec<Stored>,
+    pub(super) writes: Vec<Stored>,
     /// Objects whose status the API server fails to store, and when it did.
     unstorable: BTreeSet<String>,
     failures: Vec<(Duration, String)>,
@@ -55,7 +55,7 @@ struct World {
     unanswered: Option<Vec<(EntryKey, Revision, Written)>>,
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         rules: Rules { not_found_grace: Duration::from_secs(120), stuck_after: Duration::from_secs(300) },
         poll_interval: Duration::from_secs(10),
@@ -68,16 +68,16 @@ fn settings() -> Settings {
     }
 }
 
-fn credentials(key: &str) -> Credentials {
+pub(super) fn credentials(key: &str) -> Credentials {
     Credentials::from_pairs(|name| (name != crate::credentials::SESSION_TOKEN).then(|| key.into())).unwrap()
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(settings())
     }
 
-    fn with(settings: Settings) -> Self {
+    pub(super) fn with(settings: Settings) -> Self {
         Self {
             index: Index::new(settings),
             now: Duration::ZERO,
@@ -96,13 +96,13 @@ impl World {
         }
     }
 
-    fn moment(&self) -> Now {
+    pub(super) fn moment(&self) -> Now {
         let start = Timestamp::from_second(1_700_000_000).unwrap();
         Now { mono: self.now, wall: start + self.now }
     }
 
     /// Creates an ImageTask named after its task, and the task.
-    fn create(&mut self, id: &str) {
+    pub(super) fn create(&mut self, id: &str) {
         self.tasks.insert(id.to_owned(), "Running");
         self.store(id, json!({"taskId": id}), Value::Null);
     }
@@ -128,7 +128,7 @@ impl World {
         }
     }
 
-    fn store(&mut self, name: &str, spec: Value, status: Value) {
+    pub(super) fn store(&mut self, name: &str, spec: Value, status: Value) {
         self.version += 1;
         let created = self.objects.get(name).map(|object| object["metadata"]["creationTimestamp"].clone());
         let generation = self
@@ -154,7 +154,7 @@ impl World {
         assert!(self.index.arrives(view, WATCH, now), "{name} can be read");
     }
 
-    fn run(&mut self, time: Duration) {
+    pub(super) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
             self.turn();
@@ -229,7 +229,7 @@ impl World {
     }
 
     /// The reasons that were written to an ImageTask, in order.
-    fn told(&self, name: &str) -> Vec<&str> {
+    pub(super) fn told(&self, name: &str) -> Vec<&str> {
         self.writes.iter().filter(|write| write.name == name).map(|write| write.reason.as_str()).collect()
     }
 
@@ -239,16 +239,16 @@ impl World {
         looks.next().expect("it was looked at").at
     }
 
-    fn phase(&self, name: &str) -> &str {
+    pub(super) fn phase(&self, name: &str) -> &str {
         self.objects[name]["status"]["phase"].as_str().unwrap_or("–")
     }
 
-    fn calls_between(&self, from: u64, to: u64) -> Vec<&Call> {
+    pub(super) fn calls_between(&self, from: u64, to: u64) -> Vec<&Call> {
         let window = Duration::from_secs(from)..Duration::from_secs(to);
         self.calls.iter().filter(|call| window.contains(&call.at)).collect()
     }
 
-    fn asked(&self, id: &str) -> usize {
+    pub(super) fn asked(&self, id: &str) -> usize {
         self.calls.iter().filter(|call| call.ids.iter().any(|asked| asked == id)).count()
     }
 }
@@ -271,7 +271,7 @@ fn task(id: &str, status: &str) -> Task {
     }
 }
 
-fn secs(seconds: u64) -> Duration {
+pub(super) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
@@ -664,7 +664,7 @@ fn a_deleted_object_is_written_no_more_and_an_answer_under_way_is_nobody_elses()
     let names: Vec<_> = (0..33).map(|n| format!("t-{n}")).collect();
     names.iter().for_each(|name| world.create(name));
     world.run(secs(1));
-    names.iter().for_each(|name| world.delete(name));
+    names.iter().rev().for_each(|name| world.delete(name));
     world.writes.clear();
     world.create("t-new");
     world.run(secs(1));

@@ -6,6 +6,7 @@ mod operator;
 pub(crate) use controlplane::ControlPlane;
 pub(crate) use operator::get;
 
+use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use simulator::Simulator;
+use tokio::process::Command;
 
 /// How long a test waits for a state before it fails; a loaded machine is slow, a hung one is found all the same.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -109,6 +111,17 @@ impl World {
         let object = serde_json::from_value(json!({"metadata": {"name": name}, "stringData": data})).unwrap();
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         api.create(&PostParams::default(), &object).await.unwrap();
+    }
+
+    /// What kubectl prints in this namespace, with no settings of whoever runs the test.
+    pub(crate) async fn kubectl(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(&self.plane.kubectl);
+        command.args(["--namespace", &self.namespace]).args(arguments).env_clear().kill_on_drop(true);
+        command.env("KUBECONFIG", &self.plane.kubeconfig);
+        command.env("HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("kubectl"));
+        let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("kubectl ends in time").unwrap();
+        assert!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Waits until an ImageTask is as described.

@@ -1,0 +1,133 @@
+//! One source of credentials: a Secret, or the operator itself; what is known of it, and when it is read next.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Settings;
+use super::key::EntryKey;
+use crate::credentials::{Credentials, CredentialsError};
+use crate::observation::{Failure, FailureKind};
+use crate::schedule::backoff;
+
+/// A good Secret is read again after this (design: "again at most every 5 min").
+pub(super) const REFRESH: Duration = Duration::from_secs(300);
+
+/// A Secret that cannot be used is read again after at most this (design: "then doubling to 60 s").
+const SLOWEST_RETRY: Duration = Duration::from_secs(60);
+
+/// Trouble of the API server with a Secret that is shorter than this is not told: it mostly heals by itself.
+pub(super) const UNREADABLE_GRACE: Duration = Duration::from_secs(60);
+
+/// Least time between two readings of one Secret, whoever asks.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Namespace and name of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SecretName {
+    /// The namespace of the ImageTasks that name it.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+/// What reading a Secret brought instead of credentials.
+#[derive(Debug)]
+pub enum SecretFault {
+    /// Nothing: the API server did not answer, so nothing is known of the Secret.
+    Unreadable,
+    /// No credentials.
+    Unusable(Unusable),
+}
+
+/// Why a Secret gives no credentials.
+#[derive(Debug)]
+pub enum Unusable {
+    /// There is no such Secret.
+    NotFound,
+    /// The operator may not read it.
+    Forbidden,
+    /// The API server has not given it for a while.
+    Unreadable,
+    /// What is in it cannot be used.
+    Malformed(CredentialsError),
+}
+
+/// One source of credentials: a Secret, or the operator itself (`secret: None`).
+pub(super) struct Source {
+    pub(super) secret: Option<SecretName>,
+    pub(super) users: usize,
+    pub(super) waiting: HashSet<EntryKey>,
+    pub(super) state: State,
+    /// When it is read next; `None` while it is being read, and for what is never read.
+    pub(super) next_read: Option<Duration>,
+    pub(super) last_read: Option<Duration>,
+    pub(super) failures: u32,
+    /// Since when the API server does not give it.
+    pub(super) unread_since: Option<Duration>,
+}
+
+/// What is known of it.
+pub(super) enum State {
+    Unread,
+    Known(Arc<Credentials>),
+    Failed(Failure),
+}
+
+impl Source {
+    /// The operator itself.
+    pub(super) fn own(credentials: Arc<Credentials>) -> Self {
+        Self { state: State::Known(credentials), next_read: None, ..Self::of(None, Duration::ZERO) }
+    }
+
+    /// One that was never read.
+    pub(super) fn of(secret: Option<SecretName>, now: Duration) -> Self {
+        Self {
+            secret,
+            users: 0,
+            waiting: HashSet::new(),
+            state: State::Unread,
+            next_read: Some(now),
+            last_read: None,
+            failures: 0,
+            unread_since: None,
+        }
+    }
+
+    /// Reads it as soon as it may be read again.
+    pub(super) fn hurry(&mut self, now: Duration) {
+        let earliest = self.last_read.map_or(now, |last| now.max(last + LEAST_PAUSE));
+        self.next_read = self.next_read.map(|next| next.min(earliest));
+    }
+
+    /// Reads it again after a pause that grows with every failure.
+    pub(super) fn retry(&mut self, settings: &Settings, now: Duration) {
+        let pause = backoff(settings.poll_interval, self.failures).min(SLOWEST_RETRY.max(settings.poll_interval));
+        self.failures += 1;
+        self.next_read = Some(now + pause);
+    }
+}
+
+/// Which row of the status table a fault is, and what the user can do.
+pub(super) fn explain(secret: Option<&SecretName>, fault: &Unusable) -> (FailureKind, String) {
+    let name = secret.map_or("", |secret| &secret.name);
+    match fault {
+        Unusable::NotFound => (
+            FailureKind::CredentialsNotFound,
+            format!("there is no Secret {name} in this namespace: create it, or correct credentialsRef"),
+        ),
+        Unusable::Forbidden => (
+            FailureKind::CredentialsForbidden,
+            format!(
+                "the operator may not read the Secret {name}: allow its ServiceAccount to get it in this namespace"
+            ),
+        ),
+        Unusable::Unreadable => (
+            FailureKind::CredentialsForbidden,
+            format!("the API server does not give the Secret {name}: its administrator finds the reason in its log"),
+        ),
+        Unusable::Malformed(error) => {
+            (FailureKind::CredentialsInvalid, format!("the Secret {name} cannot be used: {error}"))
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The operator as a process that is killed and started again.
+
+use std::fs::{File, OpenOptions};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use imagetask_operator::clock::Clock;
+use simulator::Simulator;
+use tokio::process::{Child, Command};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
+
+/// Calls a second of one account in one region: more than are needed, so that nothing waits for its turn.
+pub(crate) const QPS: f64 = 10.0;
+
+/// The operator, whichever process it is; killed with the value that holds it.
+pub(crate) struct Operator {
+    /// When each process was started.
+    pub(crate) starts: Vec<Duration>,
+    kubeconfig: PathBuf,
+    log: PathBuf,
+    flags: Vec<String>,
+    clock: Clock,
+    child: Option<Child>,
+}
+
+impl Operator {
+    /// Starts the operator for one namespace; its files are named after the run.
+    pub(crate) fn start(run: &str, kubeconfig: &str, cloud: &str, namespace: &str, clock: Clock) -> Self {
+        let file = |suffix: &str| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("faults-{run}.{suffix}"));
+        std::fs::write(file("kubeconfig"), kubeconfig).unwrap();
+        File::create(file("log")).unwrap();
+        let flags = vec![
+            format!("--endpoint={cloud}"),
+            format!("--namespace={namespace}"),
+            format!("--default-credentials-namespaces={namespace}"),
+            format!("--account-qps={QPS}"),
+            "--poll-interval=1s".to_owned(),
+            "--progress-interval=1s".to_owned(),
+            "--listen=127.0.0.1:0".to_owned(),
+            "--log-format=json".to_owned(),
+        ];
+        let mut operator =
+            Self { starts: Vec::new(), kubeconfig: file("kubeconfig"), log: file("log"), flags, clock, child: None };
+        operator.spawn();
+        operator
+    }
+
+    /// Kills it, at whatever it is, and starts it again.
+    pub(crate) async fn kill_and_start(&mut self) {
+        let mut child = self.child.take().expect("it was started");
+        let ended = child.try_wait().unwrap();
+        assert_eq!(ended, None, "the operator has ended by itself: see {}", self.log.display());
+        child.kill().await.unwrap();
+        self.spawn();
+    }
+
+    fn spawn(&mut self) {
+        self.starts.push(self.clock.now().mono);
+        let log = OpenOptions::new().append(true).open(&self.log).unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.args(&self.flags).env_clear().env("KUBECONFIG", &self.kubeconfig);
+        command.env("RUST_LOG", "info,kube_client=off,kube_runtime=off,tower=off");
+        command.env("VOLCENGINE_ACCESS_KEY", Simulator::ACCESS_KEY).env("VOLCENGINE_SECRET_KEY", Simulator::SECRET_KEY);
+        self.child = Some(command.stderr(log).kill_on_drop(true).spawn().unwrap());
+    }
+}
