@@ -104,11 +104,11 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Call, World, secs};
+    use super::super::tests::{Cloud, World, secs};
     use crate::ecs::ErrorKind;
 
     /// A cloud that refuses every question in which one of these ids is.
-    fn refusing(bad: &'static [&'static str]) -> Box<dyn Fn(&Call) -> Result<(), ErrorKind>> {
+    fn refusing(bad: &'static [&'static str]) -> Cloud {
         Box::new(|call| match call.ids.iter().any(|id| bad.contains(&id.as_str())) {
             true => Err(ErrorKind::Rejected),
             false => Ok(()),

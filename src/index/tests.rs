@@ -123,7 +123,8 @@ impl World {
         self.flying.clear();
         self.now += pause;
         self.index = Index::new(self.index.settings.clone());
-        for name in self.objects.keys().cloned().collect::<Vec<_>>() {
+        let names: Vec<_> = self.objects.keys().cloned().collect();
+        for name in names {
             self.show(&name);
         }
     }
