@@ -1,5 +1,6 @@
 //! The command line and the environment: as typed, then as used. Every rule is checked once, here.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,9 +131,11 @@ impl RunArgs {
         let own = own_credentials(&variable, &lent_to)?;
         let selector = self.selector;
         let scope = |namespace| Scope { namespace, selector: selector.clone() };
-        let scopes = match self.namespace.is_empty() {
+        // A namespace that is named twice is watched once.
+        let namespaces: BTreeSet<String> = self.namespace.into_iter().collect();
+        let scopes = match namespaces.is_empty() {
             true => vec![scope(None)],
-            false => self.namespace.into_iter().map(|namespace| scope(Some(namespace))).collect(),
+            false => namespaces.into_iter().map(|namespace| scope(Some(namespace))).collect(),
         };
         Ok(Config {
             endpoint: self.endpoint,
