@@ -86,8 +86,8 @@ fn row<'a>(task: &'a Followed, trouble: Option<Trouble>, look: &Look<'a>, now: N
     if spec.suspend {
         return never(Course::Suspended, Reason::Suspended, Cause::of(SUSPENDED));
     }
-    if let Some(text) = deadline_missed(task, spec, look, now) {
-        return never(Course::Failed, Reason::DeadlineExceeded, Cause::of(text));
+    if let Some(cause) = deadline_missed(task, spec, look, now) {
+        return never(Course::Failed, Reason::DeadlineExceeded, cause);
     }
     match look.seen {
         Observation::Nothing => Row { verdict: Verdict::Keep, next: Next::Beat },
@@ -182,15 +182,17 @@ fn own_status(task: &Task) -> (Course, Reason, &'static str) {
 
 /// The timeout's verdict: it needs an answer to a look begun after the deadline, in which no end is told; with no
 /// answer for a minute it falls all the same.
-fn deadline_missed(task: &Followed, spec: &Spec, look: &Look<'_>, now: Now) -> Option<&'static str> {
+fn deadline_missed<'a>(task: &Followed, spec: &Spec, look: &Look<'a>, now: Now) -> Option<Cause<'a>> {
     let deadline = task.deadline(spec)?;
     match look.seen {
         Observation::Found { task, .. } if own_status(task).0.is_end() => None,
-        Observation::Found { .. } | Observation::Missing { .. } if look.begun.wall >= deadline => {
-            Some("the timeout passed before the task ended: look at the task in the console, or raise the timeout")
+        Observation::Found { request_id, .. } | Observation::Missing { request_id, .. }
+            if look.begun.wall >= deadline =>
+        {
+            Some(Cause { request_id, ..Cause::of(TOO_LATE) })
         }
         _ if now.wall.duration_since(deadline) >= LAST_ANSWER_GRACE && now.mono >= task.last_chance() => {
-            Some("the timeout passed, and the cloud was not reached to tell whether the task ended")
+            Some(Cause::of(NOT_REACHED))
         }
         Observation::Nothing | Observation::Found { .. } | Observation::Missing { .. } | Observation::Failed(_) => None,
     }
@@ -245,6 +247,9 @@ fn finished(task: &Followed) -> Outcome {
     Outcome { status, trouble: None, next: Next::Never }
 }
 
+const TOO_LATE: &str =
+    "the timeout passed before the task ended: look at the task in the console, or raise the timeout";
+const NOT_REACHED: &str = "the timeout passed, and the cloud was not reached to tell whether the task ended";
 const POLICY_DENIED: &str = "this namespace may not use the operator's own credentials: name a Secret in \
     credentialsRef, or ask the administrator to add the namespace to --default-credentials-namespaces";
 const REGION_UNKNOWN: &str = "no region is named: create the ImageTask anew with spec.region, or ask the administrator \

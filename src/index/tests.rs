@@ -712,7 +712,7 @@ fn end(world: &World, name: &str) -> (Duration, String) {
 }
 
 const TOO_LATE: &str =
-    "the timeout passed before the task ended: look at the task in the console, or raise the timeout";
+    "the timeout passed before the task ended: look at the task in the console, or raise the timeout [request r]";
 const NOT_REACHED: &str = "the timeout passed, and the cloud was not reached to tell whether the task ended";
 
 #[test]
