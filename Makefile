@@ -64,7 +64,8 @@ waiting: ## builds helm and kstatus, which wait for ImageTasks in the tests; abo
 sdk-clients: ## fetches the official Python and Go SDKs that the simulator is tested with
 	tests/simulator/sdk/prepare
 
+# Unoptimised: it runs for seconds, and its optimised build takes minutes.
 .PHONY: tools
 tools: ## installs cargo-deny under target/tools
 	@[[ $$($(TOOLS)/bin/cargo-deny --version 2>/dev/null) == "cargo-deny $(CARGO_DENY_VERSION)" ]] || \
-		cargo install --locked --root $(TOOLS) --version $(CARGO_DENY_VERSION) cargo-deny
+		cargo install --debug --locked --root $(TOOLS) --version $(CARGO_DENY_VERSION) cargo-deny
