@@ -13,6 +13,9 @@ const WATCH: WatchId = WatchId(0);
 /// A step of virtual time; every moment of the tests is a multiple.
 const STEP: Duration = Duration::from_millis(10);
 
+/// The time after which the client gives up a call.
+const HANG: Duration = Duration::from_secs(10);
+
 /// What the cloud says to a question about these ids.
 pub(super) type Cloud = Box<dyn Fn(&Call) -> Result<(), ErrorKind>>;
 
@@ -44,6 +47,8 @@ pub(super) struct World {
     process: fn(Duration) -> Option<u8>,
     pub(super) cloud: Cloud,
     pub(super) calls: Vec<Call>,
+    /// The region whose calls are never answered, but given up after [`HANG`].
+    hanging: Option<String>,
     flying: VecDeque<(Duration, Question)>,
     pub(super) objects: BTreeMap<String, Value>,
     version: u64,
@@ -86,6 +91,7 @@ impl World {
             process: |_| None,
             cloud: Box::new(|_| Ok(())),
             calls: Vec::new(),
+            hanging: None,
             flying: VecDeque::new(),
             objects: BTreeMap::new(),
             version: 0,
@@ -173,7 +179,10 @@ impl World {
         let due = self.index.due(now);
         for question in due.questions {
             self.calls.push(call(&question, self.now));
-            self.flying.push_back((self.now + self.latency, question));
+            let hangs = self.hanging.as_deref() == Some(question.region.as_str());
+            let latency = if hangs { HANG } else { self.latency };
+            self.flying.push_back((self.now + latency, question));
+            self.flying.make_contiguous().sort_by_key(|(due, _)| *due);
         }
         for write in self.index.due_writes(now).0 {
             self.write(write);
@@ -459,8 +468,9 @@ fn a_throttled_lane_slows_down_and_recovers() {
 
 #[test]
 fn trouble_of_one_lane_does_not_delay_another() {
-    let lag = |trouble: Option<ErrorKind>| {
+    let lag = |trouble: Option<ErrorKind>, hangs: bool| {
         let mut world = World::new();
+        world.hanging = hangs.then(|| "cn-shanghai".to_owned());
         for n in 0..200 {
             let id = format!("t-{n}");
             world.tasks.insert(id.clone(), "Running");
@@ -478,9 +488,15 @@ fn trouble_of_one_lane_does_not_delay_another() {
         let beats: Vec<_> = world.calls.iter().filter(|call| call.region == "cn-beijing").map(|call| call.at).collect();
         beats.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap()
     };
-    let alone = lag(None);
-    for kind in [ErrorKind::Unavailable, ErrorKind::CredentialsInvalid, ErrorKind::Throttled { retry_after: None }] {
-        assert_eq!(lag(Some(kind)), alone, "{kind:?}");
+    let alone = lag(None, false);
+    assert_eq!(lag(Some(ErrorKind::Unavailable), true), alone, "hanging");
+    for kind in [
+        ErrorKind::Unavailable,
+        ErrorKind::CredentialsInvalid,
+        ErrorKind::AccessDenied,
+        ErrorKind::Throttled { retry_after: None },
+    ] {
+        assert_eq!(lag(Some(kind), false), alone, "{kind:?}");
     }
 }
 

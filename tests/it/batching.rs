@@ -1,10 +1,8 @@
 //! What the cloud is asked, and how often.
 
-use std::time::Duration;
-
 use futures::future::join_all;
 use imagetask_operator::api::Phase;
-use simulator::Task;
+use simulator::{Cloud, Task};
 
 use crate::world::{World, status, task};
 
@@ -17,22 +15,18 @@ async fn two_hundred_and_fifty_image_tasks_cost_three_calls_a_beat() {
     let _operator = world.operator_with(&["--poll-interval=2s", "--account-qps=10"]).await;
     world.until_all_seen().await;
 
-    let beats = 5;
-    let interval = Duration::from_secs(2).as_millis() as u64;
-    let seen = world.cloud.calls().last().map_or(0, |call| call.at_ms);
-    let end = seen + beats * interval;
-    world
-        .cloud
-        .until("five beats have passed", |cloud| cloud.calls().last().is_some_and(|call| call.at_ms > end))
-        .await;
+    world.cloud.forget_calls();
+    let all_asked_five_times = |cloud: &Cloud| ids.iter().all(|id| cloud.asked(id) >= 5);
+    world.cloud.until("every task was asked five times", all_asked_five_times).await;
+
+    // Counted by beats and not by the clock: a loaded machine may be late, but must not ask more.
     let calls = world.cloud.calls();
-    let in_window: Vec<_> = calls.iter().filter(|call| call.at_ms > seen && call.at_ms <= end).collect();
-    // 3 a beat; the window's edges may cut one more in.
-    let most = 3 * beats as usize + 1;
-    assert!((3 * beats as usize - 1..=most).contains(&in_window.len()), "{} calls in {beats} beats", in_window.len());
-    assert!(in_window.iter().all(|call| call.max_results.as_deref() == Some("100") && call.task_ids.len() <= 100));
-    let asked = in_window.iter().map(|call| call.task_ids.len()).sum::<usize>();
-    assert!(asked >= 250 * (beats as usize - 1), "every task once a beat, but {asked} ids in {beats} beats");
+    let beats = ids.iter().map(|id| world.cloud.asked(id)).max().unwrap();
+    assert!(calls.len() as u64 <= 3 * beats, "{} calls in {beats} beats", calls.len());
+    assert!(calls.iter().all(|call| call.max_results.as_deref() == Some("100") && call.task_ids.len() <= 100));
+    let took = calls.last().unwrap().at_ms - calls[0].at_ms;
+    let least = (calls.len() as u64 - 1) * 2_000 / 3 * 9 / 10;
+    assert!(took >= least, "{} calls in {took} ms: 3 may come in 2 s", calls.len());
 }
 
 #[tokio::test]
