@@ -109,6 +109,10 @@ impl Client {
             let query = wire::query(batch, tokens.last().map(String::as_str));
             let page = question.page(&query).await;
             let page = page.map_err(|error| Error { calls: question.calls, ..error })?;
+            // "No list" means no tasks on the first page only: where a token promised more it hides some.
+            if !page.listed && !tokens.is_empty() {
+                return Err(Error::broken_off(page.request_id, question.calls));
+            }
             tasks.extend(page.tasks.into_iter().filter(|task| batch.asks_for(task)));
             match page.next {
                 Some(token) if leads_on(&token, &tokens) => tokens.push(token),
@@ -482,6 +486,16 @@ mod tests {
         let cloud = Cloud::new(vec![tasks(json!([{"Id": "t-1"}]), "p2"), refusal(429, &[], "FlowLimitExceeded")]);
         let throttled = ErrorKind::Throttled { retry_after: None };
         assert_eq!(seen(cloud.ask(&batch(&["t-1"])).await), (throttled, Some(429), 2, None));
+    }
+
+    #[tokio::test]
+    async fn a_promised_page_without_a_list_fails_the_question() {
+        for result in [json!(null), json!({}), json!({"Tasks": null})] {
+            let body = json!({"ResponseMetadata": {"RequestId": "r-1"}, "Result": result}).to_string();
+            let cloud = Cloud::new(vec![tasks(json!([{"Id": "t-1"}]), "p2"), http(200, &[], &body)]);
+            let cause = Some(Cause::Misshapen.to_string());
+            assert_eq!(seen(cloud.ask(&batch(&["t-1"])).await), (ErrorKind::Unavailable, None, 2, cause));
+        }
     }
 
     #[tokio::test]

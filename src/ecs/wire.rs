@@ -29,6 +29,8 @@ pub(super) struct Head {
 pub(super) struct Page {
     /// What could be read, in the cloud's order; asked for or not, possibly repeated.
     pub tasks: Vec<Task>,
+    /// Whether there was a list of tasks at all, an empty one included.
+    pub listed: bool,
     /// Where the next page begins; absent on the last one.
     pub next: Option<String>,
     /// Sanitised.
@@ -52,7 +54,7 @@ pub(super) fn decode(head: &Head, body: Result<Vec<u8>, Cause>) -> Result<Page, 
     let named = body["ResponseMetadata"]["RequestId"].as_str().and_then(sanitise);
     let request_id = named.or_else(|| head.request_id.clone());
     match content(head, &body) {
-        Ok((tasks, next)) => Ok(Page { tasks, next, request_id }),
+        Ok((tasks, next)) => Ok(Page { listed: body["Result"]["Tasks"].is_array(), tasks, next, request_id }),
         Err(error) => Err(Error { request_id, ..error }),
     }
 }
@@ -194,7 +196,7 @@ mod tests {
     }
 
     fn page(tasks: Vec<Task>, next: Option<&str>) -> Page {
-        Page { tasks, next: next.map(str::to_owned), request_id: Some("r-1".into()) }
+        Page { tasks, listed: true, next: next.map(str::to_owned), request_id: Some("r-1".into()) }
     }
 
     type Seen = (ErrorKind, Option<Box<str>>, Option<u16>, Option<Box<str>>);
@@ -220,20 +222,26 @@ mod tests {
             ended_at: Some("2022-05-06T00:07:12+08:00".into()),
             ..bare("t-ybnz9qci2sahiqdl0001")
         };
-        let page = Page { tasks: vec![task], next: None, request_id: Some("202106111445100102252431000052".into()) };
+        let page = Page {
+            tasks: vec![task],
+            listed: true,
+            next: None,
+            request_id: Some("202106111445100102252431000052".into()),
+        };
         assert_eq!(decode(&head(200), Ok(DOCUMENTED.into())).unwrap(), page);
     }
 
     #[test]
     fn no_result_or_no_list_is_an_answer_without_tasks() {
-        for empty in [json!(null), json!({}), json!({"Tasks": null, "NextToken": null}), json!({"Tasks": []})] {
-            assert_eq!(answer(empty).unwrap(), page(vec![], None));
+        for empty in [json!(null), json!({}), json!({"Tasks": null, "NextToken": null})] {
+            assert_eq!(answer(empty).unwrap(), Page { listed: false, ..page(vec![], None) });
         }
+        assert_eq!(answer(json!({"Tasks": []})).unwrap(), page(vec![], None));
     }
 
     #[test]
     fn a_next_token_is_kept_as_it_is() {
-        assert_eq!(answer(json!({"NextToken": "a+b/c=="})).unwrap(), page(vec![], Some("a+b/c==")));
+        assert_eq!(answer(json!({"Tasks": [], "NextToken": "a+b/c=="})).unwrap(), page(vec![], Some("a+b/c==")));
     }
 
     #[test]

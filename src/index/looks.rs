@@ -157,13 +157,10 @@ impl Index {
         if self.lanes[lane].answered() {
             self.credentials_accepted(lane, now.mono);
         }
-        let alone = subjects.len() == 1;
-        // Of tasks that are only part of the answer nobody can say which is the newest.
-        if let (false, Batch::Resources(_), false) = (answer.complete, &batch, alone) {
-            let mut left = subjects;
-            let right = left.split_off(left.len() / 2);
-            return self.lanes[lane].split([left, right]);
+        if let (false, Batch::Resources(_)) = (answer.complete, &batch) {
+            return self.observe_endless_answer(lane, subjects, answer, begun, now);
         }
+        let alone = subjects.len() == 1;
         let request_id = answer.request_id.as_deref();
         let tasks = by_subject(&batch, &answer.tasks);
         for subject in subjects {
@@ -178,6 +175,23 @@ impl Index {
                 None => Observation::Nothing,
             });
         }
+    }
+
+    /// Of tasks that are only part of an answer nobody can say which is the newest: images are asked for by fewer and
+    /// fewer, and one whose own tasks are too many slowly.
+    fn observe_endless_answer(&mut self, lane: usize, mut images: Vec<u32>, answer: &Answer, begun: Now, now: Now) {
+        if let [image] = images[..] {
+            let failure = Failure {
+                kind: FailureKind::Rejected,
+                since: now.mono,
+                text: ENDLESS_ANSWER.into(),
+                code: None,
+                request_id: answer.request_id.clone(),
+            };
+            return self.observe(lane, image, Look { begun, seen: Observation::Failed(&failure) }, now);
+        }
+        let right = images.split_off(images.len() / 2);
+        self.lanes[lane].split([images, right]);
     }
 
     fn observe_lane_failure(&mut self, lane: usize, error: &Error, begun: Now, since: Duration, now: Now) {
@@ -248,6 +262,9 @@ impl Index {
         of_type.max_by(|a, b| newer(a, b))
     }
 }
+
+const ENDLESS_ANSWER: &str = "the cloud's answer about this image does not come to an end: create the ImageTask anew \
+    with the taskId instead of the image";
 
 /// The tasks of an answer by the id that was asked for.
 fn by_subject<'a>(batch: &Batch, tasks: &'a [Task]) -> HashMap<&'a str, Vec<&'a Task>> {

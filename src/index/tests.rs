@@ -46,6 +46,8 @@ pub(super) struct World {
     /// Progress of every task, as a look begun at a moment sees it.
     process: fn(Duration) -> Option<u8>,
     pub(super) cloud: Cloud,
+    /// Images of which the cloud tells one task, and never comes to the end of the others.
+    endless: BTreeSet<String>,
     pub(super) calls: Vec<Call>,
     /// The region whose calls are never answered, but given up after [`HANG`].
     hanging: Option<String>,
@@ -90,6 +92,7 @@ impl World {
             tasks: BTreeMap::new(),
             process: |_| None,
             cloud: Box::new(|_| Ok(())),
+            endless: BTreeSet::new(),
             calls: Vec::new(),
             hanging: None,
             flying: VecDeque::new(),
@@ -194,8 +197,15 @@ impl World {
         (self.cloud)(&call).map_err(Error::of_kind)?;
         let process = (self.process)(call.at);
         let known = |id: &String| self.tasks.get(id).map(|status| Task { process, ..task(id, status) });
-        let tasks = call.ids.iter().filter_map(known).collect();
-        Ok(Answer { tasks, request_id: Some("r".into()), complete: true, calls: 1 })
+        let of_image = |id: &String| Task {
+            type_: Some("ExportImage".into()),
+            resource_id: Some(id.as_str().into()),
+            ..task("t-old", "Succeeded")
+        };
+        let part = call.ids.iter().filter(|id| self.endless.contains(*id)).map(of_image);
+        let tasks: Vec<_> = call.ids.iter().filter_map(known).chain(part).collect();
+        let complete = tasks.iter().all(|task| task.resource_id.is_none());
+        Ok(Answer { tasks, request_id: Some("r".into()), complete, calls: 1 })
     }
 
     fn write(&mut self, write: Write) {
@@ -805,4 +815,22 @@ fn a_timeout_that_is_past_when_a_user_sets_or_resumes_it_has_its_look() {
         world.run(secs(1));
         assert_eq!(world.told("t-1").last(), Some(&"TaskSucceeded"), "{before}");
     }
+}
+
+#[test]
+fn of_an_image_whose_answer_never_ends_no_task_is_picked_and_others_are_not_kept_waiting() {
+    let mut world = World::new();
+    for image in ["image-1", "image-2", "image-3"] {
+        world.store(image, json!({"resourceId": image, "type": "ExportImage"}), Value::Null);
+    }
+    world.endless.insert("image-2".into());
+    world.run(secs(20));
+    assert_eq!(
+        ["image-1", "image-2", "image-3"].map(|it| world.told(it)),
+        [["TaskNotFound"], ["RequestRejected"], ["TaskNotFound"]]
+    );
+    assert_eq!(world.objects["image-2"]["status"]["taskId"], Value::Null);
+    world.run(secs(600));
+    let late = world.calls_between(320, 620).into_iter().filter(|call| call.ids == ["image-2"]).count();
+    assert!((1..=2).contains(&late), "asked alone {late} times in five minutes");
 }
