@@ -29,7 +29,7 @@ impl Index {
 
     /// An object is there, or has changed. Returns whether it could be read at all.
     pub fn arrives(&mut self, view: ImageTaskView, watch: WatchId, now: Now) -> bool {
-        let Some(mut seen) = Sighting::of(view) else { return false };
+        let Some(seen) = Sighting::of(view) else { return false };
         let list = self.lists.get(&watch).copied().unwrap_or_default();
         if let Some(key) = self.find(&seen.object) {
             let entry = &mut self.entries[key.slot as usize];
@@ -48,7 +48,6 @@ impl Index {
         if is_done(&followed, now, &self.settings.rules) {
             return true;
         }
-        seen.object.namespace = self.intern(&seen.object.namespace);
         let key = self.insert(seen, followed, watch, list);
         self.review(key, now);
         true
@@ -118,7 +117,7 @@ impl Index {
 
     fn settle_rights(&mut self, key: EntryKey) {
         let entry = &self.entries[key.slot as usize];
-        let permitted = self.permits(&entry.followed.spec, &entry.object.namespace);
+        let permitted = self.permits(&entry.followed.spec, self.directory.namespace(entry.tenant));
         let region = self.region(&entry.followed.spec, &entry.followed.status);
         let followed = &mut self.entries[key.slot as usize].followed;
         (followed.permitted, followed.region) = (permitted, region);
@@ -139,11 +138,11 @@ impl Index {
     fn insert(&mut self, seen: Sighting, followed: Followed, watch: WatchId, list: u64) -> EntryKey {
         self.serial = self.serial.wrapping_add(1);
         let serial = self.serial;
-        let object = seen.object.clone();
         let unseen = followed.status == Status::UNSEEN;
         let slot = self.entries.insert(Entry {
             serial,
-            object: seen.object,
+            tenant: self.directory.enter(&seen.object.namespace),
+            name: seen.object.name,
             uid: seen.uid,
             version: seen.version,
             watched: seen.version,
@@ -155,7 +154,7 @@ impl Index {
             pending: Pending::of_unseen(unseen),
         });
         let slot = u32::try_from(slot).expect("memory ends before 4 billion entries");
-        self.by_name.insert(object, slot);
+        self.directory.insert(&self.entries, slot);
         EntryKey { slot, serial }
     }
 }

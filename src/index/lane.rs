@@ -1,13 +1,13 @@
 //! One lane: the ids that are asked with one set of credentials in one region, and at what rate.
 
-use std::hash::BuildHasher;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
-use super::EntryKey;
+use super::directory::Tenant;
 use super::health::LaneHealth;
 use super::ring::{Company, Picked, Place, Ring};
 use super::subject::{Subject, SubjectId};
@@ -25,10 +25,13 @@ pub(super) struct Lane {
     pub(super) region: Region,
     pub(super) credentials: Arc<Credentials>,
     pub(super) subjects: Slab<Subject>,
-    by_id: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    pub(super) by_id: HashTable<u32>,
+    pub(super) hasher: DefaultHashBuilder,
+    /// How many ids each tenant has here.
+    pub(super) tenants: HashMap<Tenant, usize>,
     pub(super) tasks: Ring,
     pub(super) resources: Ring,
+    pub(super) last_were_tasks: bool,
     rate: Rate,
     pub(super) health: LaneHealth,
     /// What is told to everyone here while the lane fails.
@@ -67,8 +70,10 @@ impl Lane {
             subjects: Slab::new(),
             by_id: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
+            tenants: HashMap::new(),
             tasks: Ring::default(),
             resources: Ring::default(),
+            last_were_tasks: false,
             rate: Rate::new(qps, BURST),
             health: LaneHealth::default(),
             trouble: None,
@@ -108,51 +113,9 @@ impl Lane {
         calls as f64 > qps * self.interval.as_secs_f64()
     }
 
-    /// Everyone who follows something here.
-    pub(super) fn followers(&self) -> Vec<EntryKey> {
-        self.subjects.iter().flat_map(|(_, subject)| subject.followers.iter().copied()).collect()
-    }
-
-    /// Those who follow one of the ids that were asked.
-    pub(super) fn followers_of(&self, key: u32) -> &[EntryKey] {
-        &self.subjects[key as usize].followers
-    }
-
     /// The id that was asked.
     pub(super) fn id_of(&self, key: u32) -> &SubjectId {
         &self.subjects[key as usize].id
-    }
-
-    /// Adds a follower; a new id is due at `due`, or at once where that is `None`.
-    pub(super) fn follow(&mut self, id: SubjectId, follower: EntryKey, due: Option<Duration>, now: Duration) -> u32 {
-        let hash = self.hasher.hash_one(&id);
-        if let Some(&key) = self.by_id.find(hash, |&key| self.subjects[key as usize].id == id) {
-            self.subjects[key as usize].followers.push(follower);
-            if due.is_none() {
-                self.hurry(key, now);
-            }
-            return key;
-        }
-        let place = due.map_or(Place::Express(now), Place::Round);
-        let subject = Subject::new(id, follower, place);
-        let key = u32::try_from(self.subjects.insert(subject)).expect("memory ends before 4 billion ids");
-        let (subjects, hasher) = (&self.subjects, &self.hasher);
-        self.by_id.insert_unique(hash, key, |&key| hasher.hash_one(&subjects[key as usize].id));
-        self.ring_of(key).members += 1;
-        self.ring_of(key).enter(key, place);
-        key
-    }
-
-    /// Takes a follower away.
-    pub(super) fn unfollow(&mut self, key: u32, follower: EntryKey) {
-        let subject = &mut self.subjects[key as usize];
-        if let Some(first) = subject.followers.iter().position(|other| *other == follower) {
-            subject.followers.remove(first);
-        }
-        // One that is being asked, or will be in a part of a batch, goes when its answer comes.
-        if subject.followers.is_empty() && !matches!(subject.place, Place::Flying { .. } | Place::Part) {
-            self.forget(key);
-        }
     }
 
     /// Asks for one look out of turn; no more than one in an interval.
@@ -258,7 +221,7 @@ impl Lane {
     }
 
     /// Has an id asked ahead of the rest, from a moment on.
-    fn hurry(&mut self, key: u32, from: Duration) {
+    pub(super) fn hurry(&mut self, key: u32, from: Duration) {
         let place = self.subjects[key as usize].place;
         match place {
             Place::Flying { again } => {
@@ -268,29 +231,23 @@ impl Lane {
             Place::Express(before) if before <= from => {}
             Place::Alone(_) | Place::Part => {}
             Place::Express(_) | Place::Round(_) | Place::Later(..) => {
-                self.ring_of(key).leave(key, place);
+                self.leave(key);
                 self.place(key, Place::Express(from));
             }
         }
     }
 
-    fn place(&mut self, key: u32, place: Place) {
-        self.subjects[key as usize].place = place;
-        self.ring_of(key).enter(key, place);
+    pub(super) fn place(&mut self, key: u32, place: Place) {
+        let subject = &mut self.subjects[key as usize];
+        subject.place = place;
+        let tenant = subject.tenant;
+        self.ring_of(key).enter(key, tenant, place);
     }
 
-    fn forget(&mut self, key: u32) {
-        let subject = self.subjects.remove(key as usize);
-        let ring = match subject.id {
-            SubjectId::Task(_) => &mut self.tasks,
-            SubjectId::Resource(_) => &mut self.resources,
-        };
-        ring.leave(key, subject.place);
-        ring.members -= 1;
-        let hash = self.hasher.hash_one(&subject.id);
-        if let Ok(found) = self.by_id.find_entry(hash, |&other| other == key) {
-            found.remove();
-        }
+    /// Takes an id out of the queue in which it waits.
+    pub(super) fn leave(&mut self, key: u32) {
+        let Subject { tenant, place, .. } = self.subjects[key as usize];
+        self.ring_of(key).leave(key, tenant, place);
     }
 
     pub(super) fn ring_of(&mut self, key: u32) -> &mut Ring {

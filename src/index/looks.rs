@@ -219,7 +219,7 @@ impl Index {
         seen: impl Fn(&Self, EntryKey) -> Observation<'a>,
     ) {
         let mut soonest: Option<Next> = None;
-        for key in self.lanes[lane].followers_of(subject).to_vec() {
+        for key in self.lanes[lane].followers_of(subject) {
             let seen = seen(self, key);
             let next = self.look_at(key, Look { begun, seen }, now);
             soonest = [soonest, next].into_iter().flatten().min();

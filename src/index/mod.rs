@@ -2,16 +2,19 @@
 //! each method takes the moment, changes the index, and leaves the doing (asking, reading, writing) to its caller.
 
 mod arrivals;
+mod directory;
 mod entry;
 mod health;
 mod key;
 mod lane;
 mod looks;
+mod members;
 mod refusals;
 mod ring;
 mod source;
 mod sources;
 mod subject;
+mod turns;
 mod writes;
 
 pub use key::{EntryKey, ObjectName, WatchId};
@@ -36,6 +39,7 @@ use crate::observation::{Look, Observation};
 use crate::reason::Reason;
 use crate::reconcile::{Next, Outcome, Rules, reconcile};
 use crate::schedule::Rate;
+use directory::Directory;
 use entry::{Entry, Seat};
 use lane::Lane;
 use source::Source;
@@ -86,9 +90,8 @@ pub struct Index {
     settings: Settings,
     entries: Slab<Entry>,
     serial: u32,
-    by_name: HashMap<ObjectName, u32>,
+    directory: Directory,
     lists: HashMap<WatchId, u64>,
-    namespaces: HashMap<Arc<str>, usize>,
     lanes: Slab<Lane>,
     lane_of: HashMap<(Fingerprint, Region), usize>,
     /// Where the round of lanes goes on, so that the total ceiling is shared evenly.
@@ -135,9 +138,8 @@ impl Index {
             settings,
             entries: Slab::new(),
             serial: 0,
-            by_name: HashMap::new(),
+            directory: Directory::default(),
             lists: HashMap::new(),
-            namespaces: HashMap::new(),
             lanes: Slab::new(),
             lane_of: HashMap::new(),
             next_lane: 0,
@@ -202,6 +204,11 @@ impl Index {
         Some(next)
     }
 
+    fn announce(&mut self, key: EntryKey) {
+        let entry = &self.entries[key.slot as usize];
+        self.news.extend(entry.announcement(self.name_of(entry)).map(News::Told));
+    }
+
     /// What happened since the last call.
     pub fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
@@ -253,13 +260,12 @@ impl Index {
     fn remove(&mut self, key: EntryKey) {
         self.vacate(key);
         self.disarm(key);
-        let entry = self.entries.remove(key.slot as usize);
-        self.by_name.remove(&entry.object);
-        self.release(&entry.object.namespace);
+        self.directory.remove(&self.entries, key.slot);
+        self.entries.remove(key.slot as usize);
     }
 
     fn find(&self, object: &ObjectName) -> Option<EntryKey> {
-        let slot = *self.by_name.get(object)? as usize;
+        let slot = self.directory.find(&self.entries, object)? as usize;
         Some(key_of(slot, &self.entries[slot]))
     }
 
@@ -271,20 +277,9 @@ impl Index {
         self.entries.get_mut(key.slot as usize).filter(|entry| entry.serial == key.serial)
     }
 
-    /// Namespaces are few and tasks are many: each name is kept once, as long as somebody is in it.
-    fn intern(&mut self, namespace: &Arc<str>) -> Arc<str> {
-        let kept = self.namespaces.get_key_value(namespace).map_or_else(|| namespace.clone(), |(kept, _)| kept.clone());
-        *self.namespaces.entry(kept.clone()).or_default() += 1;
-        kept
-    }
-
-    fn release(&mut self, namespace: &Arc<str>) {
-        if let Some(users) = self.namespaces.get_mut(namespace) {
-            *users -= 1;
-            if *users == 0 {
-                self.namespaces.remove(namespace);
-            }
-        }
+    /// What an entry is called in the cluster.
+    fn name_of(&self, entry: &Entry) -> ObjectName {
+        ObjectName { namespace: self.directory.namespace(entry.tenant).clone(), name: entry.name.clone() }
     }
 }
 

@@ -8,7 +8,7 @@ use super::entry::Seat;
 use super::key::EntryKey;
 use super::lane::Lane;
 use super::source::{REFRESH, SecretFault, SecretName, Source, State, UNREADABLE_GRACE, Unusable, explain};
-use super::subject::SubjectId;
+use super::subject::{Follower, SubjectId};
 use crate::clock::Now;
 use crate::credentials::Credentials;
 use crate::ecs::{ResourceId, TaskId};
@@ -84,7 +84,7 @@ impl Index {
     pub(super) fn take_seat(&mut self, key: EntryKey, due: Option<Duration>, now: Now) {
         let entry = &self.entries[key.slot as usize];
         let Ok(spec) = &entry.followed.spec else { return };
-        let namespace = entry.object.namespace.clone();
+        let namespace = self.directory.namespace(entry.tenant).clone();
         let secret = spec.credentials.clone().map(|name| SecretName { namespace, name });
         let source = self.source(secret, now.mono);
         self.sources[source].users += 1;
@@ -236,7 +236,8 @@ impl Index {
             let settings = &self.settings;
             self.lanes.insert(Lane::new(region, credentials.clone(), settings.account_qps, settings.poll_interval))
         });
-        let subject = self.lanes[lane].follow(subject, key, due, now.mono);
+        let tenant = self.entries[key.slot as usize].tenant;
+        let subject = self.lanes[lane].follow(subject, Follower { entry: key, tenant }, due, now.mono);
         self.entries[key.slot as usize].seat = Seat::Taken { source, lane, subject };
         // One who comes while the lane fails need not wait for the next probe to be told so.
         if let Some(trouble) = self.lanes[lane].trouble().cloned() {

@@ -241,13 +241,14 @@ impl Index {
         let mut due = Vec::new();
         while self.writes.in_flight < MOST_IN_FLIGHT {
             let Some(key) = self.writes.pop(now.mono) else { break };
-            let Some(entry) = self.entry_mut(key) else { continue };
+            let Some(object) = self.entry(key).map(|entry| self.name_of(entry)) else { continue };
+            let entry = &mut self.entries[key.slot as usize];
             let pending = &mut entry.pending;
             let Some(change) = pending.change.filter(|_| !pending.in_flight) else { continue };
             pending.in_flight = true;
             due.push(Write {
                 entry: key,
-                object: entry.object.clone(),
+                object,
                 version: entry.version,
                 status: entry.followed.status.render(),
                 change,
@@ -304,9 +305,10 @@ impl Index {
         }
         entry.pending.change = None;
         if std::mem::take(&mut entry.pending.announce) {
-            self.news.extend(entry.announcement().map(News::Told));
+            self.announce(key);
         }
         // The watch may have told of this write before its answer came.
+        let entry = &self.entries[key.slot as usize];
         if entry.watched >= entry.version {
             self.review(key, now);
         }
