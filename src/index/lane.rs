@@ -45,6 +45,10 @@ pub(super) struct Lane {
     pub(super) in_flight: usize,
     most_in_flight: usize,
     pub(super) interval: Duration,
+    /// When it has something to ask, as far as the agenda of all lanes knows.
+    pub(super) planned: Option<Duration>,
+    /// Number of its last turn among all lanes.
+    pub(super) last_turn: u64,
 }
 
 /// One question, to be put now.
@@ -53,13 +57,6 @@ pub(super) struct Asked {
     pub(super) batch: Batch,
     /// How late the id is that waited longest.
     pub(super) lag: Duration,
-}
-
-/// What a lane does next.
-pub(super) enum Turn {
-    Ask(Asked),
-    /// Nothing before this moment; `None`: nothing before an answer or a new id comes.
-    Wait(Option<Duration>),
 }
 
 impl Lane {
@@ -84,6 +81,8 @@ impl Lane {
             // Calls that take up to 2 s do not lower the rate; a hanging lane holds no more.
             most_in_flight: (qps * 2.0).ceil().max(2.0) as usize,
             interval,
+            planned: None,
+            last_turn: 0,
         }
     }
 
@@ -113,6 +112,11 @@ impl Lane {
         calls as f64 > qps * self.interval.as_secs_f64()
     }
 
+    /// Those who have ids here.
+    pub(super) fn tenants(&self) -> impl Iterator<Item = Tenant> {
+        self.tenants.keys().copied()
+    }
+
     /// The id that was asked.
     pub(super) fn id_of(&self, key: u32) -> &SubjectId {
         &self.subjects[key as usize].id
@@ -124,18 +128,27 @@ impl Lane {
         self.hurry(key, moment);
     }
 
-    /// The next question, if one may be put now.
-    pub(super) fn turn(&mut self, now: Duration) -> Turn {
+    /// When the next question may be put; `None`: not before an answer or a new id comes.
+    pub(super) fn next_at(&mut self, now: Duration) -> Option<Duration> {
         self.wake(now);
         let most = if self.is_probing() { 1 } else { self.most_in_flight };
         if self.in_flight >= most {
-            return Turn::Wait(None);
+            return None;
         }
         let next = [self.tasks.next_at(), self.resources.next_at()].into_iter().flatten().min();
-        match next.map(|at| at.max(self.rate.ready_at()).max(self.health.next_probe())) {
-            Some(at) if at <= now => self.ask(now),
-            wait => Turn::Wait(wait),
+        next.map(|at| at.max(self.rate.ready_at()).max(self.health.next_probe()))
+    }
+
+    /// The next question; `None` where nothing is due.
+    pub(super) fn ask(&mut self, now: Duration) -> Option<Asked> {
+        let Picked { subjects, due } = self.pick(now);
+        let batch = self.batch(&subjects)?;
+        for &key in &subjects {
+            self.subjects[key as usize].place = Place::Flying { again: None };
         }
+        self.rate.take(now);
+        self.in_flight += 1;
+        Some(Asked { subjects, batch, lag: now.saturating_sub(due) })
     }
 
     /// More HTTP requests were made for one question than the one it was charged with.
@@ -182,17 +195,6 @@ impl Lane {
         }
         let place = self.subjects[key as usize].place_again(now, self.interval);
         self.place(key, place);
-    }
-
-    fn ask(&mut self, now: Duration) -> Turn {
-        let Picked { subjects, due } = self.pick(now);
-        let Some(batch) = self.batch(&subjects) else { return Turn::Wait(None) };
-        for &key in &subjects {
-            self.subjects[key as usize].place = Place::Flying { again: None };
-        }
-        self.rate.take(now);
-        self.in_flight += 1;
-        Turn::Ask(Asked { subjects, batch, lag: now.saturating_sub(due) })
     }
 
     fn batch(&self, subjects: &[u32]) -> Option<Batch> {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::Index;
 use super::entry::Seat;
 use super::key::EntryKey;
-use super::lane::Turn;
 use super::refusals::Refusal;
 use super::source::SecretName;
 use super::subject::SubjectId;
@@ -32,8 +31,8 @@ pub struct Question {
     pub begun: Now,
     /// How late it is against the schedule.
     pub lag: Duration,
-    lane: usize,
-    subjects: Vec<u32>,
+    pub(super) lane: usize,
+    pub(super) subjects: Vec<u32>,
 }
 
 /// What is due now.
@@ -84,61 +83,25 @@ impl Index {
                 }
             }
         }
-        self.close_lane_if_empty(lane);
+        self.lanes.close_if_empty(lane);
     }
 
     /// Lanes whose ids need more calls than the rate serves in an interval.
     pub fn lanes_behind(&self) -> usize {
-        self.lanes.iter().filter(|(_, lane)| lane.is_behind(self.settings.account_qps)).count()
+        self.lanes.iter().filter(|lane| lane.is_behind(self.settings.account_qps)).count()
     }
 
     /// Lanes by state: steady, behind (more ids than the rate serves in an interval), probing (failing as a whole).
     pub fn lane_states(&self) -> [(&'static str, usize); 3] {
         let qps = self.settings.account_qps;
         let count = |state: fn(bool, bool) -> bool| {
-            self.lanes.iter().filter(|(_, lane)| state(lane.is_probing(), lane.is_behind(qps))).count()
+            self.lanes.iter().filter(|lane| state(lane.is_probing(), lane.is_behind(qps))).count()
         };
         [
             ("steady", count(|probing, behind| !probing && !behind)),
             ("behind", count(|probing, behind| !probing && behind)),
             ("probing", count(|probing, _| probing)),
         ]
-    }
-
-    /// Gives every lane its turns, beginning where the last round ended, as far as the total ceiling allows.
-    fn take_turns(&mut self, questions: &mut Vec<Question>, now: Now) -> Option<Duration> {
-        let mut lanes: Vec<usize> = self.lanes.iter().map(|(key, _)| key).collect();
-        let start = lanes.iter().position(|key| *key >= self.next_lane).unwrap_or(0);
-        lanes.rotate_left(start);
-        let mut next: Option<Duration> = None;
-        while !lanes.is_empty() {
-            let mut still = Vec::new();
-            for key in lanes {
-                if self.total.ready_at() > now.mono {
-                    self.next_lane = key;
-                    return Some(self.total.ready_at());
-                }
-                match self.lanes[key].turn(now.mono) {
-                    Turn::Ask(question) => {
-                        self.total.take(now.mono);
-                        let lane = &self.lanes[key];
-                        questions.push(Question {
-                            credentials: lane.credentials.clone(),
-                            region: lane.region.clone(),
-                            batch: question.batch,
-                            begun: now,
-                            lag: question.lag,
-                            lane: key,
-                            subjects: question.subjects,
-                        });
-                        still.push(key);
-                    }
-                    Turn::Wait(at) => next = [next, at].into_iter().flatten().min(),
-                }
-            }
-            lanes = still;
-        }
-        next
     }
 
     fn pass_deadlines(&mut self, now: Now) {

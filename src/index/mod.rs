@@ -7,10 +7,12 @@ mod entry;
 mod health;
 mod key;
 mod lane;
+mod lanes;
 mod looks;
 mod members;
 mod refusals;
 mod ring;
+mod shares;
 mod source;
 mod sources;
 mod subject;
@@ -31,7 +33,7 @@ use slab::Slab;
 
 use crate::api::Phase;
 use crate::clock::Now;
-use crate::credentials::{Credentials, Fingerprint};
+use crate::credentials::Credentials;
 use crate::ecs::Region;
 use crate::followed::Followed;
 use crate::message::Message;
@@ -41,7 +43,8 @@ use crate::reconcile::{Next, Outcome, Rules, reconcile};
 use crate::schedule::Rate;
 use directory::Directory;
 use entry::{Entry, Seat};
-use lane::Lane;
+use lanes::Lanes;
+use shares::Shares;
 use source::Source;
 use writes::Writes;
 
@@ -92,10 +95,10 @@ pub struct Index {
     serial: u32,
     directory: Directory,
     lists: HashMap<WatchId, u64>,
-    lanes: Slab<Lane>,
-    lane_of: HashMap<(Fingerprint, Region), usize>,
-    /// Where the round of lanes goes on, so that the total ceiling is shared evenly.
-    next_lane: usize,
+    lanes: Lanes,
+    /// Turns that lanes have had.
+    turns: u64,
+    shares: Shares,
     total: Rate,
     sources: Slab<Source>,
     source_of: HashMap<Option<SecretName>, usize>,
@@ -140,9 +143,9 @@ impl Index {
             serial: 0,
             directory: Directory::default(),
             lists: HashMap::new(),
-            lanes: Slab::new(),
-            lane_of: HashMap::new(),
-            next_lane: 0,
+            lanes: Lanes::default(),
+            turns: 0,
+            shares: Shares::default(),
             sources: Slab::new(),
             source_of: HashMap::new(),
             deadlines: BTreeSet::new(),

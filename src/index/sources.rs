@@ -130,7 +130,7 @@ impl Index {
             Seat::None => return,
             Seat::Waiting { source } => source,
             Seat::Taken { source, lane, .. } => {
-                self.close_lane_if_empty(lane);
+                self.lanes.close_if_empty(lane);
                 source
             }
         };
@@ -139,14 +139,6 @@ impl Index {
         if *users == 0 {
             let gone = self.sources.remove(source);
             self.source_of.remove(&gone.secret);
-        }
-    }
-
-    /// A lane that nobody follows anything in is closed; one with a call under way stays until the answer.
-    pub(super) fn close_lane_if_empty(&mut self, lane: usize) {
-        if self.lanes.get(lane).is_some_and(Lane::is_empty) {
-            let closed = self.lanes.remove(lane);
-            self.lane_of.remove(&(closed.credentials.fingerprint(), closed.region));
         }
     }
 
@@ -206,7 +198,7 @@ impl Index {
         let seated: Vec<_> = seated.collect();
         for &(key, lane, subject) in &seated {
             self.lanes[lane].unfollow(subject, key);
-            self.close_lane_if_empty(lane);
+            self.lanes.close_if_empty(lane);
         }
         waiting.into_iter().chain(seated.into_iter().map(|(key, ..)| key)).collect()
     }
@@ -232,10 +224,9 @@ impl Index {
             (Target::Newest { .. }, Some(found)) => SubjectId::Task(found),
             (Target::Newest { resource, .. }, None) => SubjectId::Resource(ResourceId::clone(resource)),
         };
-        let lane = *self.lane_of.entry((credentials.fingerprint(), region.clone())).or_insert_with(|| {
-            let settings = &self.settings;
-            self.lanes.insert(Lane::new(region, credentials.clone(), settings.account_qps, settings.poll_interval))
-        });
+        let settings = &self.settings;
+        let open = || Lane::new(region.clone(), credentials.clone(), settings.account_qps, settings.poll_interval);
+        let lane = self.lanes.of(credentials.fingerprint(), &region, open);
         let tenant = self.entries[key.slot as usize].tenant;
         let subject = self.lanes[lane].follow(subject, Follower { entry: key, tenant }, due, now.mono);
         self.entries[key.slot as usize].seat = Seat::Taken { source, lane, subject };

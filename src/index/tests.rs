@@ -25,6 +25,7 @@ pub(super) struct Call {
     pub(super) at: Duration,
     pub(super) ids: Vec<String>,
     pub(super) region: String,
+    pub(super) key: String,
 }
 
 /// A status as the API server stored it.
@@ -53,6 +54,8 @@ pub(super) struct World {
     hanging: Option<String>,
     flying: VecDeque<(Duration, Question)>,
     pub(super) objects: BTreeMap<String, Value>,
+    /// Whether the API server gives the Secrets, each with keys of its own name; else it does not answer.
+    has_secrets: bool,
     /// Where objects are created from now on.
     pub(super) namespace: &'static str,
     version: u64,
@@ -99,6 +102,7 @@ impl World {
             hanging: None,
             flying: VecDeque::new(),
             objects: BTreeMap::new(),
+            has_secrets: false,
             namespace: "team",
             version: 0,
             writes: Vec::new(),
@@ -185,6 +189,12 @@ impl World {
             self.index.answered(question, answer, now);
         }
         let due = self.index.due(now);
+        for secret in due.secrets {
+            if self.has_secrets {
+                let credentials = credentials(&secret.name);
+                self.index.secret_read(secret, Ok(credentials), now);
+            }
+        }
         for question in due.questions {
             self.calls.push(call(&question, self.now));
             let hangs = self.hanging.as_deref() == Some(question.region.as_str());
@@ -280,7 +290,8 @@ impl World {
 
 fn call(question: &Question, at: Duration) -> Call {
     let ids = question.batch.parameters().into_iter().map(|(_, id)| id.to_owned()).collect();
-    Call { at, ids, region: question.region.as_str().to_owned() }
+    let (region, key) = (question.region.as_str().to_owned(), question.credentials.access_key().to_owned());
+    Call { at, ids, region, key }
 }
 
 fn task(id: &str, status: &str) -> Task {
@@ -604,6 +615,39 @@ fn the_total_ceiling_is_shared_evenly() {
 }
 
 #[test]
+fn who_opens_a_thousand_lanes_with_invented_keys_or_regions_delays_no_other_tenant() {
+    for invented in ["credentialsRef", "region"] {
+        let mut world = World::with(Settings { total_qps: 20.0, ..settings() });
+        world.has_secrets = true;
+        world.cloud = Box::new(|call| match call.key.starts_with("invented") {
+            true => Err(ErrorKind::CredentialsInvalid),
+            false => Ok(()),
+        });
+        world.namespace = "quiet";
+        (0..300).for_each(|n| world.create(&format!("t-{n}")));
+        world.run(secs(30));
+        world.namespace = "loud";
+        for n in 0..1_000 {
+            let (id, name) = (format!("x-{n}"), format!("invented-{n}"));
+            let named = if invented == "region" { json!(name) } else { json!({"name": name}) };
+            world.store(&id, json!({"taskId": id, invented: named}), Value::Null);
+        }
+        let from = world.now;
+        world.run(secs(60));
+        let calls = world.calls_between(from.as_secs(), from.as_secs() + 60);
+        assert!((1_000..=20 * 61).contains(&calls.len()), "{} calls in a minute", calls.len());
+        let looks: Vec<_> = calls.iter().filter(|call| call.ids.contains(&"t-0".into())).map(|call| call.at).collect();
+        let longest = looks.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        assert!(longest <= secs(11), "{invented}: {longest:?} between two looks");
+        world.namespace = "quiet";
+        world.create("t-new");
+        let created = world.now;
+        world.run(secs(2));
+        assert!(world.looked_at("t-new", created) - created <= Duration::from_millis(250), "{invented}");
+    }
+}
+
+#[test]
 fn a_conflict_is_written_anew_on_the_version_that_the_watch_brings() {
     let mut world = World::new();
     world.create("t-1");
@@ -631,14 +675,14 @@ fn secrets_of_equal_content_share_a_lane_and_a_changed_one_moves_its_tasks() {
     world.index.secret_read(secret("a"), Ok(credentials("one")), now);
     world.index.secret_read(secret("b"), Ok(credentials("one")), now);
     world.run(secs(15));
-    assert_eq!(world.index.lanes.len(), 1);
+    assert_eq!(world.index.lanes.iter().count(), 1);
     assert!(world.calls.iter().all(|call| call.ids == ["t-1", "t-2"]), "{:?}", world.calls);
 
     let now = world.moment();
     world.index.secret_read(secret("b"), Ok(credentials("two")), now);
     world.calls.clear();
     world.run(secs(15));
-    assert_eq!(world.index.lanes.len(), 2);
+    assert_eq!(world.index.lanes.iter().count(), 2);
     assert!(world.calls.iter().all(|call| call.ids.len() == 1), "{:?}", world.calls);
 }
 
@@ -655,7 +699,7 @@ fn an_emptied_index_holds_nothing() {
     }
     world.run(secs(15));
     let index = &world.index;
-    let left = [index.entries.len(), index.lanes.len(), index.sources.len(), index.status_queue()];
+    let left = [index.entries.len(), index.lanes.iter().count(), index.sources.len(), index.status_queue()];
     assert_eq!((left, index.directory.sizes()), ([0; 4], [0; 3]));
 }
 
