@@ -93,6 +93,12 @@ pub(super) fn address(endpoint: Option<&Endpoint>, region: &Region) -> Url {
     Url::parse(&format!("https://{host}/")).expect("host names of regions are lower-case letters, digits, - and .")
 }
 
+/// The address of STS; one host serves all regions (volcengine-go-sdk v1.2.49, `DefaultEndpoint`).
+pub(super) fn sts(endpoint: Option<&Endpoint>) -> Url {
+    let own = || Url::parse("https://sts.volcengineapi.com/").expect("it is a URL");
+    endpoint.map_or_else(own, |Endpoint(url)| url.clone())
+}
+
 /// The host as it goes over the wire: with its port unless that is the scheme's own.
 pub(super) fn host(address: &Url) -> String {
     let host = address.host_str().unwrap_or_default();

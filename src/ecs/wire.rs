@@ -49,13 +49,22 @@ pub(super) fn query(batch: &Batch, next: Option<&str>) -> String {
 
 /// What an answer says; its body may also be the reason why there is none.
 pub(super) fn decode(head: &Head, body: Result<Vec<u8>, Cause>) -> Result<Page, Error> {
-    let body: Value =
+    let (result, request_id) = open(head, body)?;
+    match content(&result) {
+        Some((tasks, next)) => Ok(Page { listed: result["Tasks"].is_array(), tasks, next, request_id }),
+        None => Err(Error { request_id, ..head.unreadable(Cause::Misshapen) }),
+    }
+}
+
+/// The result in an answer's envelope and the sanitised request id, or the refusal that stands in its place.
+pub(super) fn open(head: &Head, body: Result<Vec<u8>, Cause>) -> Result<(Value, Option<Box<str>>), Error> {
+    let mut body: Value =
         body.and_then(|body| Ok(serde_json::from_slice(&body)?)).map_err(|cause| head.unreadable(cause))?;
     let named = body["ResponseMetadata"]["RequestId"].as_str().and_then(sanitise);
     let request_id = named.or_else(|| head.request_id.clone());
-    match content(head, &body) {
-        Ok((tasks, next)) => Ok(Page { listed: body["Result"]["Tasks"].is_array(), tasks, next, request_id }),
-        Err(error) => Err(Error { request_id, ..error }),
+    match refusal(head, &body) {
+        None => Ok((body["Result"].take(), request_id)),
+        Some(error) => Err(Error { request_id, ..error }),
     }
 }
 
@@ -86,23 +95,20 @@ impl Head {
         Error::refused(code, self.status, self.retry_after)
     }
 
-    fn unreadable(&self, cause: Cause) -> Error {
+    pub(super) fn unreadable(&self, cause: Cause) -> Error {
         Error { request_id: self.request_id.clone(), source: Some(cause), ..self.refused(None) }
     }
 }
 
-fn content(head: &Head, body: &Value) -> Result<(Vec<Task>, Option<String>), Error> {
+fn refusal(head: &Head, body: &Value) -> Option<Error> {
     let metadata = &body["ResponseMetadata"];
     if !metadata.is_object() {
-        return Err(gateway_refusal(head, body));
+        return Some(gateway_refusal(head, body));
     }
     if !metadata["Error"].is_null() {
-        return Err(head.refused(metadata["Error"]["Code"].as_str().and_then(sanitise)));
+        return Some(head.refused(metadata["Error"]["Code"].as_str().and_then(sanitise)));
     }
-    if !(200..300).contains(&head.status) {
-        return Err(head.refused(None));
-    }
-    result(&body["Result"]).ok_or_else(|| head.unreadable(Cause::Misshapen))
+    (!(200..300).contains(&head.status)).then(|| head.refused(None))
 }
 
 /// The body that a gateway writes in place of the envelope (volcengine-go-sdk v1.2.49,
@@ -118,7 +124,7 @@ fn gateway_refusal(head: &Head, body: &Value) -> Error {
 }
 
 /// Tasks and next token. No result, or no list in it, means no tasks, as the SDKs read it.
-fn result(result: &Value) -> Option<(Vec<Task>, Option<String>)> {
+fn content(result: &Value) -> Option<(Vec<Task>, Option<String>)> {
     let tasks = match &result["Tasks"] {
         Value::Null => Vec::new(),
         Value::Array(tasks) => tasks.iter().filter_map(task).collect(),
