@@ -10,6 +10,7 @@ use slab::Slab;
 use super::directory::Tenant;
 use super::health::LaneHealth;
 use super::ring::{Company, Picked, Place, Ring};
+use super::source::Identity;
 use super::subject::{Subject, SubjectId};
 use crate::credentials::Credentials;
 use crate::ecs::{Batch, ErrorKind, Ids, Region};
@@ -22,6 +23,7 @@ const BURST: u32 = 2;
 
 /// One lane.
 pub(super) struct Lane {
+    pub(super) identity: Identity,
     pub(super) region: Region,
     pub(super) credentials: Arc<Credentials>,
     pub(super) subjects: Slab<Subject>,
@@ -60,8 +62,15 @@ pub(super) struct Asked {
 }
 
 impl Lane {
-    pub(super) fn new(region: Region, credentials: Arc<Credentials>, qps: f64, interval: Duration) -> Self {
+    pub(super) fn new(
+        identity: Identity,
+        region: Region,
+        credentials: Arc<Credentials>,
+        qps: f64,
+        interval: Duration,
+    ) -> Self {
         Self {
+            identity,
             region,
             credentials,
             subjects: Slab::new(),
@@ -94,6 +103,19 @@ impl Lane {
     /// Whether the lane as a whole fails.
     pub(super) fn is_probing(&self) -> bool {
         self.health.is_probing()
+    }
+
+    /// Goes on with newer credentials of the same identity.
+    pub(super) fn renew(&mut self, credentials: Arc<Credentials>, now: Duration) {
+        self.credentials = credentials;
+        if self.is_refused() {
+            self.health.probe_at(now);
+        }
+    }
+
+    /// Whether the cloud refuses the credentials.
+    pub(super) fn is_refused(&self) -> bool {
+        self.health.kind() == Some(ErrorKind::CredentialsInvalid)
     }
 
     /// What is told to everyone here, if the lane fails.

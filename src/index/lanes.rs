@@ -7,14 +7,14 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::lane::Lane;
-use crate::credentials::Fingerprint;
+use super::source::Identity;
 use crate::ecs::Region;
 
 /// All lanes.
 #[derive(Default)]
 pub(super) struct Lanes {
     lanes: Slab<Lane>,
-    by_account: HashMap<(Fingerprint, Region), usize>,
+    by_identity: HashMap<(Identity, Region), usize>,
     /// When each lane has something to ask.
     agenda: BTreeSet<(Duration, usize)>,
     /// Lanes that were changed since their moment was put into the agenda.
@@ -22,9 +22,9 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// The lane of these credentials in this region, opened where there is none.
-    pub(super) fn of(&mut self, account: Fingerprint, region: &Region, open: impl FnOnce() -> Lane) -> usize {
-        *self.by_account.entry((account, region.clone())).or_insert_with(|| self.lanes.insert(open()))
+    /// The lane of an identity in a region, opened where there is none.
+    pub(super) fn of(&mut self, identity: Identity, region: &Region, open: impl FnOnce() -> Lane) -> usize {
+        *self.by_identity.entry((identity, region.clone())).or_insert_with(|| self.lanes.insert(open()))
     }
 
     /// Closes a lane that nobody follows anything in; one with a call under way stays until the answer.
@@ -34,8 +34,13 @@ impl Lanes {
             if let Some(at) = closed.planned {
                 self.agenda.remove(&(at, key));
             }
-            self.by_account.remove(&(closed.credentials.fingerprint(), closed.region));
+            self.by_identity.remove(&(closed.identity, closed.region));
         }
+    }
+
+    /// The lanes of an identity, one a region.
+    pub(super) fn of_identity(&self, identity: Identity) -> Vec<usize> {
+        self.by_identity.iter().filter(|((of, _), _)| *of == identity).map(|(_, key)| *key).collect()
     }
 
     /// Every lane.

@@ -42,6 +42,8 @@ pub struct Due {
     pub questions: Vec<Question>,
     /// Secrets to read.
     pub secrets: Vec<SecretName>,
+    /// Whether the operator's role is to be taken anew.
+    pub renew: bool,
     /// When to ask again what is due; `None`: when something has changed.
     pub next: Option<Duration>,
 }
@@ -50,11 +52,10 @@ impl Index {
     /// What is due now.
     pub fn due(&mut self, now: Now) -> Due {
         self.pass_deadlines(now);
-        let (secrets, next_read) = self.due_secrets(now.mono);
-        let mut due = Due { secrets, ..Due::default() };
+        let mut due = self.due_reads(now.mono);
         let next_turn = self.take_turns(&mut due.questions, now);
         let deadline = self.deadlines.first().map(|(at, _)| *at);
-        due.next = [next_read, next_turn, deadline].into_iter().flatten().min();
+        due.next = [due.next, next_turn, deadline].into_iter().flatten().min();
         due
     }
 

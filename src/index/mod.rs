@@ -10,6 +10,7 @@ mod lane;
 mod lanes;
 mod looks;
 mod members;
+mod own;
 mod refusals;
 mod ring;
 mod shares;
@@ -21,11 +22,10 @@ mod writes;
 
 pub use key::{EntryKey, ObjectName, WatchId};
 pub use looks::{Due, Question};
-pub use source::{SecretFault, SecretName, Unusable};
+pub use source::{Own, SecretFault, SecretName, Unusable};
 pub use writes::{Change, Revision, Write, Written};
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -33,7 +33,6 @@ use slab::Slab;
 
 use crate::api::Phase;
 use crate::clock::Now;
-use crate::credentials::Credentials;
 use crate::ecs::Region;
 use crate::followed::Followed;
 use crate::message::Message;
@@ -64,7 +63,7 @@ pub struct Settings {
     /// Where tasks are looked for that name no region.
     pub default_region: Option<Region>,
     /// The operator's own credentials.
-    pub own_credentials: Option<Arc<Credentials>>,
+    pub own_credentials: Option<Own>,
     /// Who may use them.
     pub lent_to: Namespaces,
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Index;
 use super::entry::Seat;
 use super::key::EntryKey;
 use super::lane::Lane;
-use super::source::{REFRESH, SecretFault, SecretName, Source, State, UNREADABLE_GRACE, Unusable, explain};
+use super::looks::Due;
+use super::source::{Own, REFRESH, SecretFault, SecretName, Source, State, UNREADABLE_GRACE, Unusable, explain};
 use super::subject::{Follower, SubjectId};
+use super::{Index, Settings};
 use crate::clock::Now;
 use crate::credentials::Credentials;
 use crate::ecs::{ResourceId, TaskId};
@@ -16,22 +17,22 @@ use crate::observation::{Failure, Look, Observation};
 use crate::spec::Target;
 
 impl Index {
-    /// The Secrets that are to be read now, and when the next is.
-    pub(super) fn due_secrets(&mut self, now: Duration) -> (Vec<SecretName>, Option<Duration>) {
-        let mut due = Vec::new();
-        let mut next: Option<Duration> = None;
+    /// The sources that are to be read now, and when the next is.
+    pub(super) fn due_reads(&mut self, now: Duration) -> Due {
+        let mut due = Due::default();
         for (_, source) in &mut self.sources {
             match source.next_read {
                 Some(at) if at <= now => {
                     source.next_read = None;
                     source.last_read = Some(now);
-                    due.extend(source.secret.clone());
+                    due.renew |= source.secret.is_none();
+                    due.secrets.extend(source.secret.clone());
                 }
-                Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
+                Some(at) => due.next = Some(due.next.map_or(at, |next| next.min(at))),
                 None => {}
             }
         }
-        (due, next)
+        due
     }
 
     /// A Secret was read.
@@ -62,7 +63,7 @@ impl Index {
         let settings = &self.settings;
         for (_, source) in &mut self.sources {
             let concerned = matches!(&source.state, State::Known(known) if known.fingerprint() == refused);
-            if concerned && source.secret.is_some() && source.next_read.is_some() {
+            if concerned && source.next_read.is_some() {
                 source.retry(settings, now);
             }
         }
@@ -75,7 +76,9 @@ impl Index {
             let concerned = matches!(&source.state, State::Known(known) if known.fingerprint() == accepted);
             if concerned && source.failures > 0 {
                 source.failures = 0;
-                source.next_read = source.next_read.map(|_| now + REFRESH);
+                if source.good_until.is_none() {
+                    source.next_read = source.next_read.map(|_| now + REFRESH);
+                }
             }
         }
     }
@@ -136,10 +139,15 @@ impl Index {
         };
         let users = &mut self.sources[source].users;
         *users -= 1;
-        if *users == 0 {
+        if *users == 0 && !self.is_role(source) {
             let gone = self.sources.remove(source);
             self.source_of.remove(&gone.secret);
         }
+    }
+
+    /// The operator's role is kept even unused: taking it anew for every task that comes would be a call to STS each.
+    fn is_role(&self, source: usize) -> bool {
+        self.sources[source].secret.is_none() && matches!(self.settings.own_credentials, Some(Own::Role))
     }
 
     fn credentials_known(&mut self, key: usize, credentials: Credentials, now: Now) {
@@ -158,9 +166,16 @@ impl Index {
             return;
         }
         source.failures = 0;
-        let credentials = Arc::new(credentials);
-        source.state = State::Known(credentials.clone());
-        for entry in self.leave_lanes(key) {
+        let seated = self.leave_lanes(key);
+        seated.into_iter().for_each(|entry| self.wait(entry, key));
+        self.become_known(key, Arc::new(credentials), now);
+    }
+
+    /// Everyone who waits for a source joins the lane of its credentials.
+    pub(super) fn become_known(&mut self, key: usize, credentials: Arc<Credentials>, now: Now) {
+        self.sources[key].state = State::Known(credentials.clone());
+        let waiting: Vec<_> = self.sources[key].waiting.iter().copied().collect();
+        for entry in waiting {
             self.sources[key].waiting.remove(&entry);
             let due = self.due_when_seated(entry, now);
             self.join_lane(entry, key, &credentials, due, now);
@@ -168,13 +183,18 @@ impl Index {
     }
 
     fn credentials_failed(&mut self, key: usize, fault: &Unusable, now: Now) {
-        let source = &mut self.sources[key];
+        let source = &self.sources[key];
         let (kind, text) = explain(source.secret.as_ref(), fault);
         let since = match &source.state {
             State::Failed(before) => before.since,
             State::Unread | State::Known(_) => now.mono,
         };
-        let failure = Failure { kind, since, text: text.into(), code: None, request_id: None };
+        self.source_failed(key, Failure { kind, since, text: text.into(), code: None, request_id: None }, now);
+    }
+
+    /// Everyone who uses a source waits for it, and is told why.
+    pub(super) fn source_failed(&mut self, key: usize, failure: Failure, now: Now) {
+        let source = &mut self.sources[key];
         source.state = State::Failed(failure.clone());
         source.retry(&self.settings, now.mono);
         for entry in self.leave_lanes(key) {
@@ -224,9 +244,10 @@ impl Index {
             (Target::Newest { .. }, Some(found)) => SubjectId::Task(found),
             (Target::Newest { resource, .. }, None) => SubjectId::Resource(ResourceId::clone(resource)),
         };
-        let settings = &self.settings;
-        let open = || Lane::new(region.clone(), credentials.clone(), settings.account_qps, settings.poll_interval);
-        let lane = self.lanes.of(credentials.fingerprint(), &region, open);
+        let identity = self.sources[source].identity(credentials);
+        let Settings { account_qps, poll_interval, .. } = self.settings;
+        let open = || Lane::new(identity, region.clone(), credentials.clone(), account_qps, poll_interval);
+        let lane = self.lanes.of(identity, &region, open);
         let tenant = self.entries[key.slot as usize].tenant;
         let subject = self.lanes[lane].follow(subject, Follower { entry: key, tenant }, due, now.mono);
         self.entries[key.slot as usize].seat = Seat::Taken { source, lane, subject };
@@ -241,8 +262,8 @@ impl Index {
             return key;
         }
         let source = match (&secret, &self.settings.own_credentials) {
-            (None, Some(own)) => Source::own(own.clone()),
-            (Some(_), _) | (None, None) => Source::of(secret.clone(), now),
+            (None, Some(Own::Keys(keys))) => Source::own(keys.clone()),
+            (Some(_), _) | (None, Some(Own::Role) | None) => Source::of(secret.clone(), now),
         };
         let key = self.sources.insert(source);
         self.source_of.insert(secret, key);

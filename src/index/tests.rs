@@ -6,7 +6,9 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::ecs::{Answer, Error, ErrorKind, Task, TaskId};
+use crate::credentials::Credentials;
+use crate::ecs::{Answer, Error, ErrorKind, Session, Task, TaskId};
+use crate::role::RenewalFault;
 
 const WATCH: WatchId = WatchId(0);
 
@@ -19,12 +21,16 @@ const HANG: Duration = Duration::from_secs(10);
 /// What the cloud says to a question about these ids.
 pub(super) type Cloud = Box<dyn Fn(&Call) -> Result<(), ErrorKind>>;
 
+/// What STS says to whoever takes the operator's role at a moment.
+pub(super) type Sts = fn(Duration) -> Result<Session, RenewalFault>;
+
 /// A question as the cloud got it.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) at: Duration,
     pub(super) ids: Vec<String>,
     pub(super) region: String,
+    /// The access key that it is signed with.
     pub(super) key: String,
 }
 
@@ -47,6 +53,9 @@ pub(super) struct World {
     /// Progress of every task, as a look begun at a moment sees it.
     process: fn(Duration) -> Option<u8>,
     pub(super) cloud: Cloud,
+    pub(super) sts: Sts,
+    /// When the role was taken, or was to be.
+    pub(super) renewals: Vec<Duration>,
     /// Images of which the cloud tells one task, and never comes to the end of the others.
     endless: BTreeSet<String>,
     pub(super) calls: Vec<Call>,
@@ -75,7 +84,7 @@ pub(super) fn settings() -> Settings {
         total_qps: 100.0,
         progress_interval: Duration::from_secs(30),
         default_region: Region::parse("cn-beijing").ok(),
-        own_credentials: Some(Arc::new(credentials("own"))),
+        own_credentials: Some(Own::Keys(Arc::new(credentials("own")))),
         lent_to: Namespaces::All,
     }
 }
@@ -97,6 +106,8 @@ impl World {
             tasks: BTreeMap::new(),
             process: |_| None,
             cloud: Box::new(|_| Ok(())),
+            sts: |_| panic!("the operator has no role"),
+            renewals: Vec::new(),
             endless: BTreeSet::new(),
             calls: Vec::new(),
             hanging: None,
@@ -194,6 +205,10 @@ impl World {
                 let credentials = credentials(&secret.name);
                 self.index.secret_read(secret, Ok(credentials), now);
             }
+        }
+        if due.renew {
+            self.renewals.push(self.now);
+            self.index.renewed((self.sts)(self.now), now);
         }
         for question in due.questions {
             self.calls.push(call(&question, self.now));
