@@ -9,8 +9,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::credentials::{self, Credentials, CredentialsError};
 use crate::ecs::{Endpoint, Region};
-use crate::index::{Namespaces, Settings};
+use crate::index::{Namespaces, Own, Settings};
 use crate::reconcile::Rules;
+use crate::role::{self, Role, RoleError};
 use crate::telemetry::LogFormat;
 use crate::watch::Scope;
 
@@ -100,6 +101,8 @@ pub struct Config {
     pub scopes: Vec<Scope>,
     /// Where `/livez`, `/readyz` and `/metrics` are served.
     pub listen: SocketAddr,
+    /// The role that gives the operator its own credentials, if no keys do.
+    pub role: Option<Role>,
     /// What decisions rest on.
     pub settings: Settings,
 }
@@ -109,14 +112,19 @@ pub struct Config {
 pub enum ConfigError {
     /// Credentials are lent that there are not.
     #[error(
-        "--default-credentials-namespaces lends the operator's own credentials, but {0}: set both {key} and {secret}, or lend nothing",
+        "--default-credentials-namespaces lends the operator's own credentials, but there are none: set {key} and {secret}, or {trn} and {file}, or lend nothing",
         key = credentials::ACCESS_KEY,
-        secret = credentials::SECRET_KEY
+        secret = credentials::SECRET_KEY,
+        trn = role::ROLE_TRN,
+        file = role::TOKEN_FILE
     )]
-    NothingToLend(#[source] CredentialsError),
+    NothingToLend,
     /// Own credentials are malformed.
     #[error("the environment variable {0}")]
     Credentials(#[source] CredentialsError),
+    /// The own role is malformed.
+    #[error("the environment variable {0}")]
+    Role(#[source] RoleError),
 }
 
 impl RunArgs {
@@ -128,7 +136,11 @@ impl RunArgs {
     /// Checks what only shows together, and reads own credentials through `variable`.
     pub fn into_config(self, variable: impl Fn(&str) -> Option<Vec<u8>>) -> Result<Config, ConfigError> {
         let lent_to = namespaces(self.default_credentials_namespaces);
-        let own = own_credentials(&variable, &lent_to)?;
+        let lends = lent_to != Namespaces::Named([].into());
+        let (own, role) = own_credentials(&variable)?;
+        if own.is_none() && lends {
+            return Err(ConfigError::NothingToLend);
+        }
         let selector = self.selector;
         let scope = |namespace| Scope { namespace, selector: selector.clone() };
         // A namespace that is named twice is watched once.
@@ -141,6 +153,7 @@ impl RunArgs {
             endpoint: self.endpoint,
             scopes,
             listen: self.listen,
+            role,
             settings: Settings {
                 rules: Rules { not_found_grace: self.not_found_grace, stuck_after: self.stuck_after },
                 poll_interval: self.poll_interval,
@@ -148,25 +161,21 @@ impl RunArgs {
                 total_qps: self.total_qps,
                 progress_interval: self.progress_interval,
                 default_region: self.region,
-                own_credentials: own.map(Arc::new),
+                own_credentials: own,
                 lent_to,
             },
         })
     }
 }
 
-fn own_credentials(
-    variable: impl Fn(&str) -> Option<Vec<u8>>,
-    lent_to: &Namespaces,
-) -> Result<Option<Credentials>, ConfigError> {
-    let lends = *lent_to != Namespaces::Named([].into());
-    let named = [credentials::ACCESS_KEY, credentials::SECRET_KEY].into_iter().any(|key| variable(key).is_some());
-    match Credentials::from_pairs(&variable) {
-        Ok(credentials) => Ok(Some(credentials)),
-        Err(error) if lends => Err(ConfigError::NothingToLend(error)),
-        Err(error) if named => Err(ConfigError::Credentials(error)),
-        Err(_) => Ok(None),
+/// Keys win over a role, as they do in the SDKs' default chain.
+fn own_credentials(variable: impl Fn(&str) -> Option<Vec<u8>>) -> Result<(Option<Own>, Option<Role>), ConfigError> {
+    if [credentials::ACCESS_KEY, credentials::SECRET_KEY].into_iter().any(|key| variable(key).is_some()) {
+        let keys = Credentials::from_pairs(&variable).map_err(ConfigError::Credentials)?;
+        return Ok((Some(Own::Keys(Arc::new(keys))), None));
     }
+    let role = Role::from_variables(&variable).map_err(ConfigError::Role)?;
+    Ok((role.is_some().then_some(Own::Role), role))
 }
 
 fn namespaces(names: Vec<String>) -> Namespaces {

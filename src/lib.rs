@@ -50,6 +50,7 @@ pub mod events;
 pub mod schedule;
 pub mod credentials;
 pub mod role;
+pub mod renew;
 pub mod apiserver;
 pub mod shared;
 pub mod clock;

@@ -53,6 +53,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), OperatorError> {
     let cloud = ecs::Client::new(config.endpoint)?;
+    let sts = config.role.map(ecs::Sts::new).transpose()?;
     let client = || Client::try_from(kubernetes.clone()).map_err(OperatorError::Kubernetes);
     let (events, announcements) = events::queue();
     let shared = Arc::new(Shared::new(config.settings, Metrics::new(), events));
@@ -72,7 +73,7 @@ pub async fn run(
             OperatorError::Ended("watch")
         });
     }
-    let polling = poll::run(cloud, client()?, shared.clone(), health.register("poll"));
+    let polling = poll::run(cloud, sts, client()?, shared.clone(), health.register("poll"));
     loops.spawn(async {
         polling.await;
         OperatorError::Ended("poll")

@@ -12,11 +12,12 @@ use crate::credentials::Credentials;
 use crate::ecs;
 use crate::health::Loop;
 use crate::index::{Question, SecretFault, SecretName, Unusable};
+use crate::renew::renew;
 use crate::shared::Shared;
 use crate::telemetry::chain;
 
 /// Asks whatever is due, for ever.
-pub async fn run(cloud: ecs::Client, client: Client, shared: Arc<Shared>, health: Loop) {
+pub async fn run(cloud: ecs::Client, sts: Option<ecs::Sts>, client: Client, shared: Arc<Shared>, health: Loop) {
     let calls = TaskTracker::new();
     let mut behind = 0;
     loop {
@@ -28,6 +29,9 @@ pub async fn run(cloud: ecs::Client, client: Client, shared: Arc<Shared>, health
         }
         for secret in due.secrets {
             calls.spawn(read_secret(client.clone(), secret, shared.clone()));
+        }
+        if let Some(sts) = sts.as_ref().filter(|_| due.renew) {
+            calls.spawn(renew(sts.clone(), shared.clone()));
         }
         health.turning(shared.wait(&shared.looks, due.next)).await;
     }

@@ -1,6 +1,7 @@
 //! The index in virtual time: a cloud that answers from a table, an API server that stores what is written.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};

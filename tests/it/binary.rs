@@ -144,7 +144,10 @@ fn a_bad_flag_ends_the_start_with_one_line_that_names_it() {
         (&["--selector=a in (1,2"], "'--selector <SELECTOR>'"),
         (&["--listen=nowhere"], "'--listen <LISTEN>'"),
         (&["--what"], "unexpected argument '--what'"),
-        (&["--default-credentials-namespaces=*"], "VOLCENGINE_ACCESS_KEY is missing"),
+        (
+            &["--default-credentials-namespaces=*"],
+            "but there are none: set VOLCENGINE_ACCESS_KEY and VOLCENGINE_SECRET_KEY, or",
+        ),
     ] {
         let output = run(arguments);
         let told = String::from_utf8(output.stderr).unwrap();

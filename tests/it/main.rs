@@ -10,6 +10,7 @@ mod binary;
 mod crd;
 mod ends;
 mod generated;
+mod identity;
 mod invariants;
 mod schema;
 mod trouble;

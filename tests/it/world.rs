@@ -4,7 +4,7 @@ mod controlplane;
 mod operator;
 
 pub(crate) use controlplane::ControlPlane;
-pub(crate) use operator::get;
+pub(crate) use operator::{Process, get};
 
 use std::path::Path;
 use std::pin::pin;

@@ -50,12 +50,21 @@ impl World {
 
     /// Starts a program of the operator as a process, with more flags and variables of the environment.
     pub(crate) async fn process(&self, program: &str, flags: &[&str], variables: &[(&str, &str)]) -> Process {
+        let keys = ["VOLCENGINE_ACCESS_KEY", "VOLCENGINE_SECRET_KEY"].map(|name| (name, own_key(name)));
+        let keys = keys.map(|(name, key)| (name, key.expect("it is named here")));
+        self.process_without_keys(program, flags, &[&keys, variables].concat()).await
+    }
+
+    /// As [`World::process`], with no keys but those that the variables name.
+    pub(crate) async fn process_without_keys(
+        &self,
+        program: &str,
+        flags: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Process {
         let mut command = tokio::process::Command::new(program);
         command.args(flags).args(self.flags(flags)).args(["--listen=127.0.0.1:0", "--log-format=json"]);
         command.env("KUBECONFIG", &self.plane.kubeconfig).env("RUST_LOG", "info");
-        for name in ["VOLCENGINE_ACCESS_KEY", "VOLCENGINE_SECRET_KEY"] {
-            command.env(name, own_key(name).expect("it is named above"));
-        }
         command.envs(variables.iter().copied()).kill_on_drop(true).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
