@@ -84,7 +84,7 @@ pub struct RunArgs {
     default_credentials_namespaces: Vec<String>,
 
     /// Address of /livez, /readyz and /metrics; port 0 takes a free one.
-    #[arg(long, env = "IMAGETASK_LISTEN", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "IMAGETASK_LISTEN", default_value = "0.0.0.0:8080", value_parser = listen)]
     listen: SocketAddr,
 
     /// Form of the log. Default: text on a terminal, else json.
@@ -196,7 +196,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     // More than a year is a slip of the keyboard, and keeps all sums of durations far from overflow.
     let year = Duration::from_secs(365 * 24 * 3600);
     let parsed = Duration::from(parsed);
-    if parsed > year || text.starts_with('-') { Err(expected()) } else { Ok(parsed) }
+    if text.is_empty() || parsed > year || text.starts_with('-') { Err(expected()) } else { Ok(parsed) }
 }
 
 fn poll_interval(text: &str) -> Result<Duration, String> {
@@ -211,11 +211,19 @@ fn rate(text: &str) -> Result<f64, String> {
     if accepted.contains(&rate) { Ok(rate) } else { Err("give a number from 0.01 to 100000".to_owned()) }
 }
 
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "give an IP address and a port, such as 0.0.0.0:8080".to_owned())
+}
+
 fn namespace(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let good = text.len() <= 63 && text.starts_with(edge) && text.ends_with(edge) && text.chars().all(allowed);
-    if good { Ok(text.to_owned()) } else { Err("give the name of a namespace".to_owned()) }
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err("give the name of a namespace: lower-case letters, digits and -".to_owned())
+    }
 }
 
 /// Checks the form of a label selector; the API server would refuse a bad one over and over.

@@ -56,6 +56,8 @@ pub mod shared;
 pub mod clock;
 
 pub mod config;
+pub mod usage;
+pub mod cluster;
 pub mod operator;
 pub mod health;
 pub mod metrics;

@@ -1,25 +1,29 @@
 //! The program: arguments to configuration, configuration to a running operator, its end to an exit code.
 
+use std::error::Error;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use imagetask_operator::config::{Cli, Command, Config, RunArgs};
-use imagetask_operator::{api, operator, telemetry};
+use imagetask_operator::usage::{complaint, one_line};
+use imagetask_operator::{api, cluster, operator, telemetry};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-/// Exit code of a command line or environment that cannot be used.
+/// Exit code of flags or variables that cannot be used, or name what cannot be used.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return complain(&error),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => error.exit(),
+        Err(error) => return usage(&complaint(&error, &Cli::command(), variable)),
     };
     match cli.command {
         Some(Command::Crd) => print_crd(),
@@ -29,32 +33,39 @@ fn main() -> ExitCode {
 }
 
 fn run(args: RunArgs) -> ExitCode {
-    let directives = variable("RUST_LOG").and_then(|value| String::from_utf8(value).ok());
-    telemetry::start(args.log_format(), directives.as_deref());
+    if let Err(error) = telemetry::start(args.log_format(), variable(telemetry::RUST_LOG)) {
+        return usage(&telemetry::chain(&error));
+    }
     let config = match args.into_config(variable) {
         Ok(config) => config,
         Err(error) => return usage(&telemetry::chain(&error)),
     };
     rustls::crypto::ring::default_provider().install_default().expect("nothing has installed a TLS provider before");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(operate(config)));
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            error!(error = telemetry::chain(error.as_ref()), "the operator ends");
-            ExitCode::FAILURE
-        }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fatal(&error),
+    };
+    match runtime.block_on(prepare(config.listen)) {
+        Ok((kubernetes, listener)) => match runtime.block_on(operate(config, kubernetes, listener)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fatal(error.as_ref()),
+        },
+        Err(error) => usage(&telemetry::chain(error.as_ref())),
     }
 }
 
-async fn operate(config: Config) -> anyhow::Result<()> {
+/// What flags and variables name outside of the process: the cluster, and the address to listen on.
+async fn prepare(listen: SocketAddr) -> anyhow::Result<(kube::Config, TcpListener)> {
+    let named = variable(cluster::KUBECONFIG).is_some_and(|value| !value.is_empty());
+    let kubernetes = cluster::find(named).await?;
+    let listener = TcpListener::bind(listen);
+    let listener = listener.await.with_context(|| format!("--listen {listen}: give an address that is free"))?;
+    Ok((kubernetes, listener))
+}
+
+async fn operate(config: Config, kubernetes: kube::Config, listener: TcpListener) -> anyhow::Result<()> {
     // From here on a signal stops the operator cleanly.
     let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-    let kubernetes =
-        kube::Config::infer().await.context("no cluster is configured: set KUBECONFIG, or run inside a cluster")?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("--listen {}: choose a free address", config.listen))?;
     info!(listen = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "started");
     let stop = CancellationToken::new();
     let stopped = stop.clone();
@@ -78,17 +89,15 @@ fn print_crd() -> ExitCode {
     }
 }
 
-fn complain(error: &clap::Error) -> ExitCode {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        error.exit();
-    }
-    usage(error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: "))
-}
-
 fn usage(complaint: &str) -> ExitCode {
     // Standard error is all there is to complain to.
-    let _told = writeln!(std::io::stderr(), "error: {complaint}");
+    let _told = writeln!(std::io::stderr(), "error: {}", one_line(complaint));
     ExitCode::from(USAGE)
+}
+
+fn fatal(error: &(dyn Error + 'static)) -> ExitCode {
+    error!(error = telemetry::chain(error), "the operator ends");
+    ExitCode::FAILURE
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place")]

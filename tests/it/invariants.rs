@@ -83,6 +83,7 @@ fn a_tasks_facts_live_in_the_index_alone() {
 fn deciding_never_awaits() {
     let doing = [
         "main.rs",
+        "cluster.rs",
         "operator.rs",
         "watch.rs",
         "poll.rs",

@@ -9,6 +9,7 @@ mod batching;
 mod binary;
 mod crd;
 mod ends;
+mod flags;
 mod generated;
 mod identity;
 mod invariants;
