@@ -14,6 +14,7 @@ mod generated;
 mod identity;
 mod invariants;
 mod schema;
+mod secrets;
 mod trouble;
 mod waiting;
 mod writes;

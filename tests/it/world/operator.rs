@@ -68,14 +68,15 @@ impl World {
         command.envs(variables.iter().copied()).kill_on_drop(true).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-        let mut address = None;
+        let (mut address, mut first) = (None, Vec::new());
         while address.is_none() {
             let line = lines.next_line().await.unwrap().expect("the operator says where it listens before it ends");
-            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-            address = line["listen"].as_str().map(str::to_owned);
+            let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+            address = said["listen"].as_str().map(str::to_owned);
+            first.push(line);
         }
         // A full pipe would stop the operator.
-        let log = watch::Sender::new(Vec::new());
+        let log = watch::Sender::new(first);
         let kept = log.clone();
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -99,6 +100,11 @@ impl World {
 }
 
 impl Process {
+    /// Everything that it has logged by now.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.borrow().clone()
+    }
+
     /// Waits until it has logged a line with these words; all such lines by then.
     pub(crate) async fn log_until(&self, words: &str) -> Vec<String> {
         let mut log = self.log.subscribe();
