@@ -36,6 +36,11 @@ pub async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T
         Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Err(CallError::Conflict),
         Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => Err(CallError::Forbidden(status.message.clone())),
         Ok(Err(kube::Error::Api(status))) => Err(CallError::Failed(format!("{} ({})", status.message, status.code))),
+        // The parser repeats the value that it stumbles over, which may be a key of a Secret.
+        Ok(Err(kube::Error::SerdeError(error))) => {
+            let place = (error.line(), error.column());
+            Err(CallError::Failed(format!("the answer of the API server cannot be read (line, column: {place:?})")))
+        }
         Ok(Err(error)) => Err(CallError::Failed(chain(&error))),
         Err(_) => Err(CallError::Failed(format!("the API server did not answer within {LONGEST:?}"))),
     }

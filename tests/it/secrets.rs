@@ -199,6 +199,51 @@ async fn own_keys_show_no_more() {
     assert_eq!(leaks(&places(&world, &operator).await, &secrets), Vec::<String>::new());
 }
 
+/// An API server that is out of its mind: whoever reads a Secret gets its key where no key belongs.
+async fn mad_api_server() -> String {
+    let object = json!({
+        "apiVersion": "ecs.volcengine.com/v1alpha1", "kind": "ImageTask",
+        "metadata": {
+            "name": "t-1", "namespace": "team", "uid": "u", "resourceVersion": "1", "generation": 1,
+            "creationTimestamp": "2026-11-25T00:00:00Z",
+        },
+        "spec": {"taskId": "t-1", "region": "cn-beijing", "credentialsRef": {"name": "keys"}},
+    });
+    let list = json!({"kind": "ImageTaskList", "metadata": {"resourceVersion": "1"}, "items": [object]}).to_string();
+    let secret = json!({"kind": "Secret", "metadata": {"name": "keys"}, "data": TENANT}).to_string();
+    let answer = move |uri: http::Uri| async move {
+        let watches = uri.query().unwrap_or_default().contains("watch=");
+        match uri.path().rsplit('/').next() {
+            Some("imagetasks") if watches => std::future::pending().await,
+            Some("imagetasks") => (http::StatusCode::OK, list),
+            Some("keys") => (http::StatusCode::OK, secret),
+            _ => (http::StatusCode::NOT_FOUND, TENANT.to_owned()),
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, axum::Router::new().fallback(answer)).await.unwrap() });
+    url
+}
+
+#[tokio::test]
+async fn an_answer_about_a_secret_that_cannot_be_read_is_not_shown() {
+    let world = World::new().await;
+    let kubeconfig = json!({
+        "current-context": "mad",
+        "contexts": [{"name": "mad", "context": {"cluster": "mad", "user": "mad"}}],
+        "clusters": [{"name": "mad", "cluster": {"server": mad_api_server().await}}],
+        "users": [{"name": "mad", "user": {"token": WRONG}}],
+    });
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mad-kubeconfig");
+    std::fs::write(&file, kubeconfig.to_string()).unwrap();
+    let variables = [("RUST_LOG", EVERYTHING), ("KUBECONFIG", file.to_str().unwrap())];
+    let operator = world.process(PROGRAM, &["--poll-interval=1s"], &variables).await;
+    operator.log_until("secret not read").await;
+    let places: Vec<_> = operator.log().into_iter().map(|line| ("the log".to_owned(), line)).collect();
+    assert_eq!(leaks(&places, &[("a key", TENANT), ("the bearer token", WRONG)]), Vec::<String>::new());
+}
+
 #[test]
 fn a_secret_is_found_in_whatever_form_it_shows() {
     let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
