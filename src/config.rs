@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::credentials::{self, Credentials, CredentialsError};
-use crate::ecs::{Endpoint, Region};
+use crate::ecs::{self, Endpoint, Region};
 use crate::index::{Namespaces, Own, Settings};
 use crate::reconcile::Rules;
 use crate::role::{self, Role, RoleError};
@@ -122,6 +122,11 @@ pub enum ConfigError {
     /// Own credentials are malformed.
     #[error("the environment variable {0}")]
     Credentials(#[source] CredentialsError),
+    /// A proxy that is none. It is not repeated, it may hold a password.
+    #[error(
+        "the environment variable {0} is not usable: give the URL of a proxy such as http://proxy.example.com:3128"
+    )]
+    Proxy(&'static str),
     /// The own role is malformed.
     #[error("the environment variable {0}")]
     Role(#[source] RoleError),
@@ -136,6 +141,7 @@ impl RunArgs {
     /// Checks what only shows together, and reads own credentials through `variable`.
     pub fn into_config(self, variable: impl Fn(&str) -> Option<Vec<u8>>) -> Result<Config, ConfigError> {
         let lent_to = namespaces(self.default_credentials_namespaces);
+        check_proxies(&variable)?;
         let lends = lent_to != Namespaces::Named([].into());
         let (own, role) = own_credentials(&variable)?;
         if own.is_none() && lends {
@@ -165,6 +171,14 @@ impl RunArgs {
                 lent_to,
             },
         })
+    }
+}
+
+fn check_proxies(variable: impl Fn(&str) -> Option<Vec<u8>>) -> Result<(), ConfigError> {
+    let is_bad = |value: Vec<u8>| !value.is_empty() && !String::from_utf8(value).is_ok_and(|url| ecs::is_proxy(&url));
+    match ecs::PROXY_VARIABLES.into_iter().find(|name| variable(name).is_some_and(is_bad)) {
+        Some(name) => Err(ConfigError::Proxy(name)),
+        None => Ok(()),
     }
 }
 

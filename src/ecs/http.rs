@@ -61,6 +61,15 @@ pub(super) fn client(endpoint: Option<&Endpoint>, timeouts: Timeouts) -> Result<
     builder.build().map_err(BuildError)
 }
 
+/// The variables that name a proxy, for [`client`] and for whoever checks them: what is no proxy would be passed over in
+/// silence.
+pub const PROXY_VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+
+/// Whether a text names a proxy.
+pub fn is_proxy(text: &str) -> bool {
+    reqwest::Proxy::all(text).is_ok()
+}
+
 /// What an answer says beside its body; `at` is when it was asked for.
 pub(super) fn head(response: &reqwest::Response, at: Timestamp) -> Head {
     let header = |name: &str| response.headers().get(name)?.to_str().ok();

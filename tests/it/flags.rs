@@ -143,6 +143,15 @@ fn what_is_no_flag_and_no_command_is_told() {
 }
 
 #[test]
+fn a_proxy_that_is_none_is_told_and_not_repeated() {
+    for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        for bad in [&b"http://user:hunter2@:x"[..], b"http://", b"\xff", b"a b"] {
+            assert_told(&complaint(&[], &[(variable, bad)]), &[variable, "give the URL of a proxy such as"]);
+        }
+    }
+}
+
+#[test]
 fn log_levels_that_are_none_are_told() {
     for bad in [&b"info,a=b=c"[..], b"imagetask_operator=loud", b"\xff", b"[[["] {
         assert_told(&complaint(&[], &[("RUST_LOG", bad)]), &["RUST_LOG", "give levels such as info"]);

@@ -13,6 +13,7 @@ mod flags;
 mod generated;
 mod identity;
 mod invariants;
+mod proxies;
 mod schema;
 mod secrets;
 mod trouble;
