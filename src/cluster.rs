@@ -49,10 +49,10 @@ fn names_proxy(kubeconfig: &Kubeconfig) -> bool {
 }
 
 fn what(error: &KubeconfigError) -> String {
-    // The parser shows the lines around the fault.
-    match error {
-        KubeconfigError::Parse(_) => "this is no kubeconfig".to_owned(),
-        KubeconfigError::ReadConfig(error, path) => format!("{} cannot be read: {error}", path.display()),
-        other => other.to_string(),
+    if let KubeconfigError::ReadConfig(error, path) = error {
+        return format!("{} cannot be read: {error}", path.display());
     }
+    // The parser shows the lines around the fault.
+    let is_garbled = matches!(error, KubeconfigError::Parse(_));
+    if is_garbled { "this is no kubeconfig".to_owned() } else { error.to_string() }
 }

@@ -152,10 +152,8 @@ const AUDIENCE: &str = "sts.volcengine.com";
 impl TokenError {
     /// What reading the file at a path brought instead.
     pub fn of(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::NotFound,
-            other => Self::Unreadable(other),
-        }
+        let kind = error.kind();
+        if kind == io::ErrorKind::NotFound { Self::NotFound } else { Self::Unreadable(kind) }
     }
 }
 

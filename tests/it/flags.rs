@@ -31,6 +31,9 @@ const FLAGS: &[Row] = &[
     ("log-format", &["", "xml", "JSON"], "give text or json"),
 ];
 
+/// A variable and its value.
+type Variable = (&'static str, &'static [u8]);
+
 /// A value that must not be repeated.
 const SECRET: &str = "hunter2";
 
@@ -78,10 +81,10 @@ fn every_flag_is_refused_a_bad_value_from_the_command_line_and_from_its_variable
 
 #[test]
 fn own_credentials_that_cannot_be_used_are_told_by_variable_and_never_by_value() {
-    const KEY: (&str, &[u8]) = ("VOLCENGINE_ACCESS_KEY", b"AKEXAMPLE");
-    const FILE: (&str, &[u8]) = ("VOLCENGINE_OIDC_TOKEN_FILE", b"/token");
-    const TRN: (&str, &[u8]) = ("VOLCENGINE_OIDC_ROLE_TRN", b"trn:iam::1:role/r");
-    let cases: &[(&[(&str, &[u8])], &str, &str)] = &[
+    const KEY: Variable = ("VOLCENGINE_ACCESS_KEY", b"AKEXAMPLE");
+    const FILE: Variable = ("VOLCENGINE_OIDC_TOKEN_FILE", b"/token");
+    const TRN: Variable = ("VOLCENGINE_OIDC_ROLE_TRN", b"trn:iam::1:role/r");
+    let cases: &[(&[Variable], &str, &str)] = &[
         (&[KEY], "VOLCENGINE_SECRET_KEY", "is missing"),
         (&[("VOLCENGINE_SECRET_KEY", b"hunter2")], "VOLCENGINE_ACCESS_KEY", "is missing"),
         (&[KEY, ("VOLCENGINE_SECRET_KEY", b"")], "VOLCENGINE_SECRET_KEY", "is empty"),
