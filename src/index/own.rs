@@ -152,15 +152,16 @@ mod tests {
     }
 
     #[test]
-    fn a_throttled_lane_stays_slow_after_a_renewal() {
+    fn a_throttled_lane_is_probed_no_sooner_for_a_renewal() {
         let mut world = world(session);
         (0..1_000).for_each(|n| world.create(&format!("t-{n}")));
-        world.run(secs(2_870));
+        world.run(secs(2_700));
         world.cloud = Box::new(|_| Err(ErrorKind::Throttled { retry_after: None }));
-        world.run(secs(40));
+        world.run(secs(250));
         assert_eq!(seconds(&world.renewals), [0, 2_880]);
-        let calls = world.calls_between(2_881, 2_910).len();
-        assert!(calls <= 3, "{calls} calls in a lane that is probed");
+        // The probes come after 10, 20, 40, 80 and 160 s.
+        let probes = world.calls_between(2_720, 2_950).iter().map(|call| call.at.as_secs()).collect::<Vec<_>>();
+        assert_eq!((probes.len(), world.calls_between(2_870, 2_950).len()), (3, 0), "{probes:?}");
     }
 
     #[test]
