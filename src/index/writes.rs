@@ -40,9 +40,10 @@ impl Change {
             return Self::End;
         }
         let mut same = before.clone();
-        if let (Some(same), Some(after)) = (&mut same.reported, &after.reported) {
-            same.process = after.process;
-            same.updated.clone_from(&after.updated);
+        if let (Some(same), Some(after)) = (&mut same.reported, &after.reported)
+            && same.differs_in_progress_only(after)
+        {
+            same.clone_from(after);
         }
         if same == *after { Self::Progress } else { Self::State }
     }
