@@ -5,9 +5,10 @@ SHELL := bash
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
-# Seeds of the fault suite, and seconds for each fuzz target, of one `make soak`.
+# Seeds of the fault suite, seconds for each fuzz target, and take-overs of leadership, of one `make soak`.
 SEEDS := 20
 FUZZ_SECONDS := 60
+TAKEOVERS := 100
 TOOLS := target/tools
 GO_MODULES := tests/controlplane tests/simulator/sdk/go tests/waiting
 
@@ -27,8 +28,9 @@ test: lint controlplane waiting sdk-clients ## everything that CI runs
 	tests/demo/run
 
 .PHONY: soak
-soak: controlplane fuzzer ## long runs: many seeds of the fault suite, then the fuzz targets on nightly Rust
+soak: controlplane fuzzer ## long runs: many seeds of the fault suite, many take-overs, the fuzz targets on nightly Rust
 	IMAGETASK_FAULTS_SEEDS=$(SEEDS) cargo test --test faults -- --nocapture
+	IMAGETASK_TAKEOVERS=$(TAKEOVERS) cargo test --test it leases::there_are_never_two_writers -- --nocapture
 	for target in answer view; do \
 		mkdir -p fuzz/target/corpus/$$target; \
 		PATH=$$PWD/$(TOOLS)/bin:$$PATH cargo +nightly fuzz run $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \

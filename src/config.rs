@@ -1,5 +1,7 @@
 //! The command line and the environment: as typed, then as used. Every rule is checked once, here.
 
+mod candidacy;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,10 +12,13 @@ use clap::{Args, Parser, Subcommand};
 use crate::credentials::{self, Credentials, CredentialsError};
 use crate::ecs::{self, Endpoint, Region};
 use crate::index::{Namespaces, Own, Settings};
+use crate::lease::Candidacy;
 use crate::reconcile::Rules;
 use crate::role::{self, Role, RoleError};
 use crate::telemetry::LogFormat;
 use crate::watch::Scope;
+use candidacy::ElectionArgs;
+pub use candidacy::Surroundings;
 
 /// Follows asynchronous image tasks of Volcengine ECS and writes their progress into the status of ImageTasks.
 #[derive(Debug, Parser)]
@@ -87,6 +92,10 @@ pub struct RunArgs {
     #[arg(long, env = "IMAGETASK_LISTEN", default_value = "0.0.0.0:8080", value_parser = listen)]
     listen: SocketAddr,
 
+    /// Who works, where there are several replicas.
+    #[command(flatten)]
+    election: ElectionArgs,
+
     /// Form of the log. Default: text on a terminal, else json.
     #[arg(long, env = "IMAGETASK_LOG_FORMAT")]
     log_format: Option<LogFormat>,
@@ -130,6 +139,9 @@ pub enum ConfigError {
     /// The own role is malformed.
     #[error("the environment variable {0}")]
     Role(#[source] RoleError),
+    /// Replicas would not find each other.
+    #[error("--lease-namespace is needed: neither a pod nor the kubeconfig's context names a namespace for the Lease")]
+    NoLeaseNamespace,
 }
 
 impl RunArgs {
@@ -138,8 +150,24 @@ impl RunArgs {
         self.log_format.unwrap_or_else(LogFormat::detect)
     }
 
+    /// The election that this replica stands for; `None`: there is no other one.
+    pub fn candidacy(&self, surroundings: &Surroundings) -> Result<Option<Candidacy>, ConfigError> {
+        self.election.candidacy(&self.scopes(), surroundings)
+    }
+
+    fn scopes(&self) -> Vec<Scope> {
+        let scope = |namespace| Scope { namespace, selector: self.selector.clone() };
+        // A namespace that is named twice is watched once.
+        let namespaces: BTreeSet<String> = self.namespace.iter().cloned().collect();
+        match namespaces.is_empty() {
+            true => vec![scope(None)],
+            false => namespaces.into_iter().map(|namespace| scope(Some(namespace))).collect(),
+        }
+    }
+
     /// Checks what only shows together, and reads own credentials through `variable`.
     pub fn into_config(self, variable: impl Fn(&str) -> Option<Vec<u8>>) -> Result<Config, ConfigError> {
+        let scopes = self.scopes();
         let lent_to = namespaces(self.default_credentials_namespaces);
         check_proxies(&variable)?;
         let lends = lent_to != Namespaces::Named([].into());
@@ -147,14 +175,6 @@ impl RunArgs {
         if own.is_none() && lends {
             return Err(ConfigError::NothingToLend);
         }
-        let selector = self.selector;
-        let scope = |namespace| Scope { namespace, selector: selector.clone() };
-        // A namespace that is named twice is watched once.
-        let namespaces: BTreeSet<String> = self.namespace.into_iter().collect();
-        let scopes = match namespaces.is_empty() {
-            true => vec![scope(None)],
-            false => namespaces.into_iter().map(|namespace| scope(Some(namespace))).collect(),
-        };
         Ok(Config {
             endpoint: self.endpoint,
             scopes,

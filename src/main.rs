@@ -8,9 +8,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use imagetask_operator::config::{Cli, Command, Config, RunArgs};
+use imagetask_operator::config::{Cli, Command, Config, RunArgs, Surroundings};
+use imagetask_operator::lease::Candidacy;
 use imagetask_operator::usage::{complaint, one_line};
 use imagetask_operator::{api, cluster, operator, telemetry};
+use kube::config::Kubeconfig;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -36,22 +38,26 @@ fn run(args: RunArgs) -> ExitCode {
     if let Err(error) = telemetry::start(args.log_format(), variable(telemetry::RUST_LOG)) {
         return usage(&telemetry::chain(&error));
     }
-    let config = match args.into_config(variable) {
-        Ok(config) => config,
+    rustls::crypto::ring::default_provider().install_default().expect("nothing has installed a TLS provider before");
+    let candidacy = args.candidacy(&surroundings());
+    let (candidacy, config) = match candidacy.and_then(|candidacy| Ok((candidacy, args.into_config(variable)?))) {
+        Ok(told) => told,
         Err(error) => return usage(&telemetry::chain(&error)),
     };
-    rustls::crypto::ring::default_provider().install_default().expect("nothing has installed a TLS provider before");
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fatal(&error),
     };
-    match runtime.block_on(prepare(config.listen)) {
-        Ok((kubernetes, listener)) => match runtime.block_on(operate(config, kubernetes, listener)) {
+    let code = match runtime.block_on(prepare(config.listen)) {
+        Ok((kubernetes, listener)) => match runtime.block_on(operate(config, candidacy, kubernetes, listener)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fatal(error.as_ref()),
         },
         Err(error) => usage(&telemetry::chain(error.as_ref())),
-    }
+    };
+    // A name that is still being resolved must not hold up an end that others wait for.
+    runtime.shutdown_background();
+    code
 }
 
 /// What flags and variables name outside of the process: the cluster, and the address to listen on.
@@ -63,7 +69,12 @@ async fn prepare(listen: SocketAddr) -> anyhow::Result<(kube::Config, TcpListene
     Ok((kubernetes, listener))
 }
 
-async fn operate(config: Config, kubernetes: kube::Config, listener: TcpListener) -> anyhow::Result<()> {
+async fn operate(
+    config: Config,
+    candidacy: Option<Candidacy>,
+    kubernetes: kube::Config,
+    listener: TcpListener,
+) -> anyhow::Result<()> {
     // From here on a signal stops the operator cleanly.
     let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     info!(listen = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "started");
@@ -78,7 +89,27 @@ async fn operate(config: Config, kubernetes: kube::Config, listener: TcpListener
         info!("stopping");
         stopped.cancel();
     });
-    Ok(operator::run(config, kubernetes, listener, stop).await?)
+    Ok(operator::run(config, candidacy, kubernetes, listener, stop).await?)
+}
+
+/// Every pod has this file, whoever its service account is.
+const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+fn surroundings() -> Surroundings {
+    let line = |path| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    let mut random = [0; 10];
+    rustls::crypto::ring::default_provider().secure_random.fill(&mut random).expect("the kernel gives random bytes");
+    Surroundings {
+        pod_namespace: line(POD_NAMESPACE).filter(|namespace| !namespace.is_empty()),
+        context_namespace: Kubeconfig::read().ok().and_then(context_namespace),
+        host: line("/proc/sys/kernel/hostname").unwrap_or_else(|| "unknown".to_owned()),
+        random,
+    }
+}
+
+fn context_namespace(kubeconfig: Kubeconfig) -> Option<String> {
+    let current = kubeconfig.current_context?;
+    kubeconfig.contexts.into_iter().find(|named| named.name == current)?.context?.namespace
 }
 
 fn print_crd() -> ExitCode {

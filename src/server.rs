@@ -39,6 +39,6 @@ fn report(trouble: Option<String>) -> (StatusCode, String) {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    let text = shared.with(|index, _| shared.metrics.render(index));
+    let text = shared.with(|index, now| shared.metrics.render(index, now));
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
 }

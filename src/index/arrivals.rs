@@ -2,6 +2,7 @@
 
 use super::entry::{Entry, Seat, Sighting};
 use super::key::{EntryKey, WatchId};
+use super::leading::Term;
 use super::writes::Pending;
 use super::{Index, is_done, key_of};
 use crate::api::ImageTaskView;
@@ -37,7 +38,10 @@ impl Index {
                 (entry.watch, entry.list) = (watch, list);
                 // What is older than our last write was decided upon already.
                 if seen.version >= entry.version {
-                    self.changes(key, seen, now);
+                    match self.term {
+                        Term::Asleep => self.changes_asleep(key, seen, now),
+                        Term::Until(_) => self.changes(key, seen, now),
+                    }
                 }
                 return true;
             }
@@ -49,7 +53,9 @@ impl Index {
             return true;
         }
         let key = self.insert(seen, followed, watch, list);
-        self.review(key, now);
+        if self.is_awake() {
+            self.review(key, now);
+        }
         true
     }
 
@@ -99,7 +105,7 @@ impl Index {
         }
     }
 
-    fn followed(&self, seen: &Sighting, now: Now) -> Followed {
+    pub(super) fn followed(&self, seen: &Sighting, now: Now) -> Followed {
         let status = Status::parse(&seen.status);
         let spec = Spec::parse(&seen.spec);
         Followed {

@@ -51,6 +51,9 @@ pub struct Due {
 impl Index {
     /// What is due now.
     pub fn due(&mut self, now: Now) -> Due {
+        if !self.is_leading(now) {
+            return Due::default();
+        }
         self.pass_deadlines(now);
         let mut due = self.due_reads(now.mono);
         let next_turn = self.take_turns(&mut due.questions, now);

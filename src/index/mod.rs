@@ -8,6 +8,7 @@ mod health;
 mod key;
 mod lane;
 mod lanes;
+mod leading;
 mod looks;
 mod members;
 mod own;
@@ -43,6 +44,7 @@ use crate::schedule::Rate;
 use directory::Directory;
 use entry::{Entry, Seat};
 use lanes::Lanes;
+use leading::Term;
 use shares::Shares;
 use source::Source;
 use writes::Writes;
@@ -90,6 +92,7 @@ impl Namespaces {
 /// Every unfinished ImageTask.
 pub struct Index {
     settings: Settings,
+    term: Term,
     entries: Slab<Entry>,
     serial: u32,
     directory: Directory,
@@ -133,11 +136,12 @@ pub struct Announcement {
 }
 
 impl Index {
-    /// An empty index.
+    /// An empty index that is asleep: it keeps what arrives, and decides nothing before [`Index::lead`].
     pub fn new(settings: Settings) -> Self {
         Self {
             total: Rate::new(settings.total_qps, settings.total_qps.ceil().max(1.0) as u32),
             settings,
+            term: Term::Asleep,
             entries: Slab::new(),
             serial: 0,
             directory: Directory::default(),
@@ -153,19 +157,20 @@ impl Index {
         }
     }
 
-    /// Unfinished ImageTasks by phase; one that was never written counts as pending.
+    /// Unfinished ImageTasks by phase; one that was never written counts as pending. None while asleep: another
+    /// replica follows them.
     pub fn phases(&self) -> impl Iterator<Item = (Phase, usize)> {
         let mut counts = Phase::ALL.map(|phase| (phase, 0));
-        for (_, entry) in &self.entries {
+        for entry in self.followed_here() {
             let phase = entry.followed.status.phase().unwrap_or(Phase::Pending);
             counts.iter_mut().filter(|(counted, _)| *counted == phase).for_each(|(_, count)| *count += 1);
         }
         counts.into_iter().filter(|(phase, _)| !phase.is_end())
     }
 
-    /// Stored objects that break the rules of the CRD.
+    /// Stored objects that break the rules of the CRD. None while asleep.
     pub fn invalid_objects(&self) -> usize {
-        self.entries.iter().filter(|(_, entry)| entry.followed.spec.is_err()).count()
+        self.followed_here().filter(|entry| entry.followed.spec.is_err()).count()
     }
 
     /// Statuses that wait to be written or are being written.

@@ -47,6 +47,8 @@ pub(super) struct Stored {
 /// A small world in virtual time.
 pub(super) struct World {
     pub(super) index: Index,
+    /// The index of another replica, which sees what the first one sees.
+    pub(super) standby: Option<Index>,
     pub(super) now: Duration,
     latency: Duration,
     /// Status word by task id; ids that are not here are not found.
@@ -100,8 +102,16 @@ impl World {
     }
 
     pub(super) fn with(settings: Settings) -> Self {
+        let mut world = Self::asleep(settings);
+        world.lead();
+        world
+    }
+
+    /// A world whose index is a standby's.
+    pub(super) fn asleep(settings: Settings) -> Self {
         Self {
             index: Index::new(settings),
+            standby: None,
             now: Duration::ZERO,
             latency: Duration::from_millis(100),
             tasks: BTreeMap::new(),
@@ -124,6 +134,12 @@ impl World {
         }
     }
 
+    /// The index begins to lead.
+    pub(super) fn lead(&mut self) {
+        let now = self.moment();
+        self.index.lead(Duration::MAX, now);
+    }
+
     pub(super) fn moment(&self) -> Now {
         let start = Timestamp::from_second(1_700_000_000).unwrap();
         Now { mono: self.now, wall: start + self.now }
@@ -136,14 +152,16 @@ impl World {
     }
 
     /// Changes the spec of an ImageTask, as a user does.
-    fn edit(&mut self, name: &str, spec: Value) {
+    pub(super) fn edit(&mut self, name: &str, spec: Value) {
         self.store(name, spec, self.objects[name]["status"].clone());
     }
 
     /// Deletes an ImageTask, and lets the watch tell.
     fn delete(&mut self, name: &str) {
         let gone = self.objects.remove(name).expect("it was created");
-        self.index.leaves(serde_json::from_value(gone).unwrap());
+        for index in self.standby.iter_mut().chain([&mut self.index]) {
+            index.leaves(serde_json::from_value(gone.clone()).unwrap());
+        }
     }
 
     /// The operator is down for a while, and starts anew.
@@ -151,10 +169,28 @@ impl World {
         self.flying.clear();
         self.now += pause;
         self.index = Index::new(self.index.settings.clone());
+        self.lead();
         let names: Vec<_> = self.objects.keys().cloned().collect();
         for name in names {
             self.show(&name);
         }
+    }
+
+    /// A second replica is there from now on.
+    pub(super) fn stand_by(&mut self) {
+        let mut standby = Index::new(self.index.settings.clone());
+        let now = self.moment();
+        for object in self.objects.values() {
+            assert!(standby.arrives(serde_json::from_value(object.clone()).unwrap(), WATCH, now));
+        }
+        self.standby = Some(standby);
+    }
+
+    /// The leader is killed, and the standby begins to lead.
+    pub(super) fn hand_over(&mut self) {
+        self.flying.clear();
+        self.index = self.standby.take().expect("another replica is there");
+        self.lead();
     }
 
     pub(super) fn store(&mut self, name: &str, spec: Value, status: Value) {
@@ -179,10 +215,12 @@ impl World {
     }
 
     /// Lets the watch show an object as it is.
-    fn show(&mut self, name: &str) {
-        let view = serde_json::from_value(self.objects[name].clone()).unwrap();
+    pub(super) fn show(&mut self, name: &str) {
         let now = self.moment();
-        assert!(self.index.arrives(view, WATCH, now), "{name} can be read");
+        for index in self.standby.iter_mut().chain([&mut self.index]) {
+            let view = serde_json::from_value(self.objects[name].clone()).unwrap();
+            assert!(index.arrives(view, WATCH, now), "{name} can be read");
+        }
     }
 
     pub(super) fn run(&mut self, time: Duration) {
@@ -285,7 +323,7 @@ impl World {
     }
 
     /// When the first look at a task began, from a moment on.
-    fn looked_at(&self, id: &str, from: Duration) -> Duration {
+    pub(super) fn looked_at(&self, id: &str, from: Duration) -> Duration {
         let mut looks = self.calls.iter().filter(|call| call.at >= from && call.ids.iter().any(|asked| asked == id));
         looks.next().expect("it was looked at").at
     }
@@ -858,7 +896,7 @@ fn suspending_stops_the_looks_and_resuming_looks_at_once() {
 }
 
 /// A world of one task with a timeout, and of one without.
-fn timeout(timeout: &str) -> World {
+pub(super) fn timeout(timeout: &str) -> World {
     let mut world = World::new();
     world.create("t-endless");
     world.tasks.insert("t-1".into(), "Running");

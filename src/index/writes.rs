@@ -240,6 +240,9 @@ impl Index {
     /// The statuses that may be written now, and when the next may.
     pub fn due_writes(&mut self, now: Now) -> (Vec<Write>, Option<Duration>) {
         let mut due = Vec::new();
+        if !self.is_leading(now) {
+            return (due, None);
+        }
         while self.writes.in_flight < MOST_IN_FLIGHT {
             let Some(key) = self.writes.pop(now.mono) else { break };
             let Some(object) = self.entry(key).map(|entry| self.name_of(entry)) else { continue };

@@ -28,6 +28,10 @@ const FLAGS: &[Row] = &[
     ("progress-interval", &["", "soon", "-1s", "9999999h"], "give a duration such as"),
     ("default-credentials-namespaces", &["", "A_B", "**", "a,*b"], "give the name of a namespace"),
     ("listen", &["", "nowhere", "localhost:80", ":8080", "0.0.0.0:99999"], "give an IP address and a port"),
+    ("leader-elect", &["", "maybe", "1"], "true"),
+    ("lease-name", &["", "A_B", "a/b"], "give the name of a Lease"),
+    ("lease-namespace", &["", "A_B", "-a"], "give the name of a namespace"),
+    ("lease-duration", &["", "soon", "1s", "0s", "2.5s", "-15s"], "give "),
     ("log-format", &["", "xml", "JSON"], "give text or json"),
 ];
 

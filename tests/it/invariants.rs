@@ -55,9 +55,11 @@ fn only_ecs_speaks_to_the_cloud() {
 }
 
 #[test]
-fn only_write_changes_image_tasks_and_only_events_creates_events() {
+fn only_write_changes_image_tasks_only_events_creates_events_and_only_lease_writes_the_lease() {
     only(&["write.rs"], &["Request::put"]);
-    only(&["events.rs"], &[".create("]);
+    only(&["events.rs", "lease.rs"], &[".create("]);
+    only(&["events.rs"], &["Api<Event>"]);
+    only(&["lease.rs"], &["Api<Lease>", ".replace("]);
     only(
         &[],
         &[
@@ -66,7 +68,6 @@ fn only_write_changes_image_tasks_and_only_events_creates_events() {
             "Request::delete",
             ".patch(",
             ".patch_status(",
-            ".replace(",
             ".replace_status(",
             ".delete(",
         ],
@@ -89,6 +90,7 @@ fn deciding_never_awaits() {
         "poll.rs",
         "write.rs",
         "events.rs",
+        "lease.rs",
         "schema.rs",
         "server.rs",
         "health.rs",

@@ -43,7 +43,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
-        let running = operator::run(config, self.plane.config().await, listener, stop.clone());
+        let running = operator::run(config, None, self.plane.config().await, listener, stop.clone());
         let run = tokio::spawn(async { running.await.expect("the operator runs until it is stopped") });
         InProcess { address, stop, run: Some(run) }
     }
