@@ -8,7 +8,7 @@ use imagetask_operator::api::{ImageTask, ImageTaskStatus, Phase, RECONCILE_REQUE
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use simulator::Call;
 
-use crate::record::{History, Life};
+use crate::it::world::record::{History, Life};
 use crate::truth::{Told, Truth, access_key};
 
 /// All that is known of a run; every moment is counted from the beginning of the scripts.

@@ -8,7 +8,6 @@
 mod checks;
 mod operator;
 mod proxy;
-mod record;
 mod scenario;
 mod truth;
 #[path = "../it"]
@@ -27,10 +26,9 @@ use simulator::FaultId;
 use tokio::time::timeout;
 
 use checks::{Evidence, SLACK, check, has_ended, shows_what_the_cloud_says};
-use it::world::{ControlPlane, World};
+use it::world::{ControlPlane, Record, World};
 use operator::{Operator, QPS};
 use proxy::Proxy;
-use record::Record;
 use scenario::{Act, SECRETS, Scenario, TROUBLE};
 use truth::Truth;
 

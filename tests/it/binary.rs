@@ -121,10 +121,8 @@ async fn an_api_server_that_restarts_is_watched_and_written_anew() {
 async fn a_clean_stop_exits_with_zero() {
     let world = World::new().await;
     let mut operator = world.process(PROGRAM, &["--poll-interval=1s"], &[]).await;
-    let pid = operator.child.id().expect("it runs").to_string();
-    assert!(Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().unwrap().success());
-    let ended = tokio::time::timeout(Duration::from_secs(20), operator.child.wait()).await;
-    assert_eq!(ended.expect("it stops in time").unwrap().code(), Some(0));
+    operator.signal("TERM").await;
+    assert_eq!(operator.ended().await, Some(0));
 }
 
 #[tokio::test]
@@ -153,6 +151,7 @@ async fn the_metrics_of_the_contract_are_there() {
         "imagetask_watch_restarts_total 0",
         "imagetask_invalid_objects 0",
         r#"imagetask_lanes{state="steady"} 1"#,
+        "imagetask_leader 1",
         "process_cpu_seconds_total ",
         "process_resident_memory_bytes ",
     ] {

@@ -29,7 +29,7 @@ const FLAGS: &[Row] = &[
     ("default-credentials-namespaces", &["", "A_B", "**", "a,*b"], "give the name of a namespace"),
     ("listen", &["", "nowhere", "localhost:80", ":8080", "0.0.0.0:99999"], "give an IP address and a port"),
     ("leader-elect", &["", "maybe", "1"], "true"),
-    ("lease-name", &["", "A_B", "a/b"], "give the name of a Lease"),
+    ("lease-name", &["", "A_B", "a/b"], "give "),
     ("lease-namespace", &["", "A_B", "-a"], "give the name of a namespace"),
     ("lease-duration", &["", "soon", "1s", "0s", "2.5s", "-15s"], "give "),
     ("log-format", &["", "xml", "JSON"], "give text or json"),

@@ -14,6 +14,7 @@ mod generated;
 mod identity;
 mod invariants;
 mod proxies;
+mod leases;
 mod schema;
 mod secrets;
 mod trouble;

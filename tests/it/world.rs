@@ -2,9 +2,13 @@
 
 mod controlplane;
 mod operator;
+pub(crate) mod record;
+mod wire;
 
 pub(crate) use controlplane::ControlPlane;
 pub(crate) use operator::{Process, get};
+pub(crate) use record::{History, Record};
+pub(crate) use wire::Wire;
 
 use std::path::Path;
 use std::pin::pin;
@@ -31,7 +35,7 @@ pub(crate) struct World {
     pub(crate) cloud: Simulator,
     pub(crate) namespace: String,
     pub(crate) client: Client,
-    plane: &'static ControlPlane,
+    pub(crate) plane: &'static ControlPlane,
 }
 
 impl World {

@@ -12,6 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, Config, CustomResourceExt};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
@@ -34,7 +35,7 @@ struct Commands {
 }
 
 impl Commands {
-    fn answer(&mut self) -> serde_json::Value {
+    fn answer(&mut self) -> Value {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
         serde_json::from_str(&line)
@@ -82,6 +83,15 @@ impl ControlPlane {
         let mut commands = self.commands.lock().unwrap();
         writeln!(commands.stdin, "restart-apiserver").unwrap();
         assert_eq!(commands.answer(), serde_json::json!({"restarted": true}));
+    }
+
+    /// Writes a kubeconfig that differs from the administrator's.
+    pub(crate) fn kubeconfig_with(&self, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
+        let mut config = serde_saphyr::from_str(&std::fs::read_to_string(&self.kubeconfig).unwrap()).unwrap();
+        change(&mut config);
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.kubeconfig"));
+        std::fs::write(&path, config.to_string()).unwrap();
+        path
     }
 
     /// The configuration of an administrator.

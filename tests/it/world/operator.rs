@@ -112,6 +112,18 @@ impl Process {
         let lines = tokio::time::timeout(PATIENCE, log.wait_for(told)).await.expect("it is logged in time").unwrap();
         lines.iter().filter(|line| line.contains(words)).cloned().collect()
     }
+
+    /// Sends it a signal, such as TERM.
+    pub(crate) async fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("it runs").to_string();
+        let kill = tokio::process::Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().await;
+        assert!(kill.unwrap().success());
+    }
+
+    /// Waits until it has ended; its exit code, if it was not killed.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends in time").unwrap().code()
+    }
 }
 
 impl InProcess {
