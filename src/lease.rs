@@ -18,7 +18,6 @@ use crate::clock::Now;
 use crate::election::{Draft, Election, Lost, Step, Terms};
 use crate::health::Loop;
 use crate::shared::Shared;
-use crate::telemetry::chain;
 use crate::watch::WATCH_SECONDS;
 use crate::write::FIELD_MANAGER;
 
@@ -179,14 +178,14 @@ impl Candidate {
             Some(Ok(WatchEvent::Added(lease) | WatchEvent::Modified(lease))) => self.election.saw(lease, now),
             Some(Ok(WatchEvent::Deleted(lease))) => self.election.deleted(&lease, now),
             Some(Ok(WatchEvent::Bookmark(_))) => {}
-            Some(Ok(WatchEvent::Error(status))) => self.watch_broke(&format!("{} ({})", status.message, status.code)),
-            Some(Err(error)) => self.watch_broke(&chain(&error)),
+            Some(Ok(WatchEvent::Error(status))) => self.watch_broke(&kube::Error::Api(status).into()),
+            Some(Err(error)) => self.watch_broke(&error.into()),
             None => self.watching = None,
         }
     }
 
     /// What a watch that broke may have missed is read.
-    fn watch_broke(&mut self, error: &str) {
+    fn watch_broke(&mut self, error: &CallError) {
         self.watching = None;
         self.election.doubt();
         self.complain("watch", error);
@@ -194,24 +193,25 @@ impl Candidate {
 
     fn failed(&mut self, verb: &'static str, error: &CallError, begun: Now) {
         self.election.failed(begun, self.now());
-        self.complain(verb, &error.to_string());
+        self.complain(verb, error);
     }
 
     fn works(&mut self, verb: &str) {
         self.complaint.take_if(|(failing, _)| *failing == verb);
     }
 
-    fn complain(&mut self, verb: &'static str, error: &str) {
-        let complaint = (verb, error.to_owned());
-        if self.complaint.as_ref() != Some(&complaint) {
-            warn!(
-                namespace = self.namespace,
-                lease = self.name,
-                "cannot {verb} the Lease: {error}: does its namespace exist, and may the ServiceAccount get, create, update \
-                 and watch leases there?"
-            );
-            self.complaint = Some(complaint);
+    fn complain(&mut self, verb: &'static str, error: &CallError) {
+        let complaint = (verb, error.to_string());
+        if self.complaint.as_ref() == Some(&complaint) {
+            return;
         }
+        let advice = match error {
+            CallError::NotFound => ": create its namespace, or name another with --lease-namespace",
+            CallError::Forbidden(_) => ": allow the ServiceAccount to get, create, update and watch leases there",
+            CallError::Conflict | CallError::Failed(_) => "",
+        };
+        warn!(namespace = self.namespace, lease = self.name, "cannot {verb} the Lease: {error}{advice}");
+        self.complaint = Some(complaint);
     }
 
     /// Tells the index how long it leads, and the log who does.

@@ -97,11 +97,13 @@ const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/names
 
 fn surroundings() -> Surroundings {
     let line = |path| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    let kubeconfig = Kubeconfig::read().ok();
     let mut random = [0; 10];
     rustls::crypto::ring::default_provider().secure_random.fill(&mut random).expect("the kernel gives random bytes");
     Surroundings {
-        pod_namespace: line(POD_NAMESPACE).filter(|namespace| !namespace.is_empty()),
-        context_namespace: Kubeconfig::read().ok().and_then(context_namespace),
+        // A kubeconfig comes first, and may name another cluster than the pod's.
+        pod_namespace: line(POD_NAMESPACE).filter(|namespace| !namespace.is_empty() && kubeconfig.is_none()),
+        context_namespace: kubeconfig.and_then(context_namespace),
         host: line("/proc/sys/kernel/hostname").unwrap_or_else(|| "unknown".to_owned()),
         random,
     }

@@ -33,7 +33,7 @@ pub struct ElectionArgs {
 /// What a process finds around it.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    /// The namespace of the pod it runs in.
+    /// The namespace of the pod, where its service account leads to the cluster.
     pub pod_namespace: Option<String>,
     /// The namespace of the kubeconfig's current context.
     pub context_namespace: Option<String>,
