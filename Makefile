@@ -30,7 +30,7 @@ test: lint controlplane waiting sdk-clients ## everything that CI runs
 .PHONY: soak
 soak: controlplane fuzzer ## long runs: many seeds of the fault suite, many take-overs, the fuzz targets on nightly Rust
 	IMAGETASK_FAULTS_SEEDS=$(SEEDS) cargo test --test faults -- --nocapture
-	IMAGETASK_TAKEOVERS=$(TAKEOVERS) cargo test --test it leases::there_are_never_two_writers -- --nocapture
+	IMAGETASK_TAKEOVERS=$(TAKEOVERS) cargo test --test it takeovers::there_are_never_two_writers -- --nocapture
 	for target in answer view; do \
 		mkdir -p fuzz/target/corpus/$$target; \
 		PATH=$$PWD/$(TOOLS)/bin:$$PATH cargo +nightly fuzz run $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \
@@ -59,7 +59,7 @@ controlplane: ## builds the API server and etcd of the tests and the demo; about
 	tests/controlplane/build
 
 .PHONY: waiting
-waiting: ## builds helm and kstatus, which wait for ImageTasks in the tests; about 2 minutes the first time
+waiting: ## builds helm and kstatus, which wait for ImageTasks in the tests, and a candidate; about 2 minutes the first time
 	tests/waiting/build
 
 .PHONY: sdk-clients

@@ -1,22 +1,20 @@
 //! Several replicas: one leads, the others stand by, and a Lease decides.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::process::Stdio;
 use std::time::Duration;
 
-use imagetask_operator::api::{ImageTask, Phase};
+use imagetask_operator::api::Phase;
 use imagetask_operator::clock::Clock;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{ObjectMeta, PostParams};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, Resource};
 use serde_json::{Value, json};
 use simulator::{Simulator, Task};
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
 
-use crate::world::{History, PATIENCE, Process, Record, Wire, World, get, status};
+use crate::waiting::built;
+use crate::world::{PATIENCE, Process, Record, Wire, World, get, signal, status};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 
@@ -24,15 +22,15 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 const LEASE: Duration = Duration::from_secs(3);
 
 /// A replica, as a process with its own wire to the API server.
-struct Replica {
-    process: Process,
-    wire: Wire,
-    identity: String,
+pub(crate) struct Replica {
+    pub(crate) process: Process,
+    pub(crate) wire: Wire,
+    pub(crate) identity: String,
 }
 
 impl Replica {
     /// Starts one of a world; its Lease is in the world's namespace.
-    async fn start(world: &World, flags: &[&str]) -> Self {
+    pub(crate) async fn start(world: &World, flags: &[&str]) -> Self {
         let namespace = format!("--lease-namespace={}", world.namespace);
         let own = ["--leader-elect", &namespace, "--lease-duration=3s", "--poll-interval=1s", "--progress-interval=1s"];
         let given = |flag: &&&str| flags.iter().any(|given| given.split('=').next() == flag.split('=').next());
@@ -70,15 +68,15 @@ impl Replica {
 }
 
 /// Records every version of the world's Leases.
-async fn leases(world: &World, clock: Clock) -> Record<Lease> {
+pub(crate) async fn leases(world: &World, clock: Clock) -> Record<Lease> {
     Record::begin(Api::namespaced(world.client.clone(), &world.namespace), clock).await
 }
 
-fn holder(lease: &Lease) -> Option<&str> {
+pub(crate) fn holder(lease: &Lease) -> Option<&str> {
     lease.spec.as_ref()?.holder_identity.as_deref()
 }
 
-fn version(object: &impl Resource) -> u64 {
+pub(crate) fn version(object: &impl Resource) -> u64 {
     object.meta().resource_version.as_ref().unwrap().parse().unwrap()
 }
 
@@ -89,7 +87,12 @@ fn first(leases: &Record<Lease>, is: impl Fn(&Lease) -> bool) -> Option<Duration
 
 /// Waits until a replica leads; when that was seen.
 async fn until_led_by(leases: &Record<Lease>, replica: &Replica) -> Duration {
-    let led = |lease: &Lease| holder(lease) == Some(&replica.identity);
+    until_held_by(leases, &replica.identity).await
+}
+
+/// Waits until the Lease is somebody's; when that was first seen.
+async fn until_held_by(leases: &Record<Lease>, identity: &str) -> Duration {
+    let led = |lease: &Lease| holder(lease) == Some(identity);
     leases.until(PATIENCE, |history| history.lives().any(|life| led(life.last()))).await.expect("it leads in time");
     first(leases, led).expect("it was seen to lead")
 }
@@ -200,6 +203,51 @@ async fn a_standby_whose_watch_hangs_still_finds_a_released_lease() {
     let took = until_led_by(&leases, &standby).await - stopped;
     // Silence of two renewals and its jitter, a read on a connection that hangs, and one that does not.
     assert!(took < Duration::from_secs(12), "taken after {took:?}");
+}
+
+/// How often the Lease was somebody's.
+fn times_held_by(leases: &Record<Lease>, identity: &str) -> usize {
+    let versions: Vec<_> = leases.history().lives().flat_map(|life| life.versions.clone()).collect();
+    versions.iter().filter(|seen| holder(&seen.object) == Some(identity)).count()
+}
+
+/// Starts a program that stands for election with client-go.
+fn candidate_of_client_go(world: &World, identity: &str) -> tokio::process::Child {
+    let mut command = tokio::process::Command::new(built("candidate"));
+    command.args([&world.namespace, "it", identity]).env_clear().env("KUBECONFIG", &world.plane.kubeconfig);
+    command.kill_on_drop(true).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[tokio::test]
+async fn client_go_and_the_operator_respect_each_other_and_hand_over() {
+    let (world, clock) = (World::new().await, Clock::start());
+    let leases = leases(&world, clock).await;
+    let until_renewed = async |identity: &str| {
+        let before = times_held_by(&leases, identity);
+        let renewed = leases.until(PATIENCE, |_| times_held_by(&leases, identity) >= before + 15);
+        renewed.await.expect("it renews the Lease");
+    };
+    let mut other = candidate_of_client_go(&world, "go-1");
+    until_held_by(&leases, "go-1").await;
+    let mut replica = Replica::stand_by(&world, &["--lease-name=it"]).await;
+    until_renewed("go-1").await;
+    assert_eq!(times_held_by(&leases, &replica.identity), 0);
+    signal(&other, "TERM").await;
+    let led = until_led_by(&leases, &replica).await;
+    let released = |lease: &Lease| holder(lease).is_none_or(str::is_empty);
+    let after_release = led - first(&leases, released).expect("it is released");
+    assert!(after_release < Duration::from_secs(1), "taken {after_release:?} after the release");
+    assert_eq!(other.wait().await.unwrap().code(), Some(0));
+
+    let _next = candidate_of_client_go(&world, "go-2");
+    until_renewed(&replica.identity).await;
+    assert_eq!(times_held_by(&leases, "go-2"), 0);
+    replica.process.signal("TERM").await;
+    assert_eq!(replica.process.ended().await, Some(0));
+    let stopped = clock.now().mono;
+    // It looks every 400 to 900 ms, and would wait 3 s for a Lease that was not released.
+    let took = until_held_by(&leases, "go-2").await.saturating_sub(stopped);
+    assert!(took < Duration::from_secs(2), "taken {took:?} after the release");
 }
 
 #[tokio::test]
@@ -356,174 +404,4 @@ async fn the_documented_permissions_are_enough_and_each_is_needed() {
     process.signal("TERM").await;
     assert_eq!(process.ended().await, Some(0));
     assert_eq!(process.log_until("released the Lease").await.len(), 1);
-}
-
-/// What happens to a leader.
-#[derive(Clone, Copy, Debug)]
-enum Blow {
-    Terminate,
-    Kill,
-    Cut,
-    Hold,
-    Pause,
-}
-
-const BLOWS: [Blow; 5] = [Blow::Terminate, Blow::Kill, Blow::Cut, Blow::Hold, Blow::Pause];
-
-/// Two places for replicas. Each has a cloud of its own, so that what is written tells who wrote it.
-struct Arena {
-    world: World,
-    clouds: Arc<[Simulator; 2]>,
-    leases: Record<Lease>,
-    tasks: Record<ImageTask>,
-    /// Who was in which place.
-    places: HashMap<String, usize>,
-}
-
-const FOLLOWED: [&str; 8] = ["t-0", "t-1", "t-2", "t-3", "t-4", "t-5", "t-6", "t-7"];
-
-impl Arena {
-    async fn new() -> Self {
-        let (world, clock) = (World::new().await, Clock::start());
-        let clouds = Arc::new([Simulator::start().await, Simulator::start().await]);
-        for (place, cloud) in clouds.iter().enumerate() {
-            cloud.put_all(FOLLOWED.map(|id| Task::export(id, &format!("place-{place}")).running(0)));
-        }
-        let (leases, tasks) = (leases(&world, clock).await, Record::begin(world.tasks(), clock).await);
-        for id in FOLLOWED {
-            world.follow(id).await;
-        }
-        Self { world, clouds, leases, tasks, places: HashMap::new() }
-    }
-
-    async fn replica(&mut self, place: usize) -> Replica {
-        let endpoint = format!("--endpoint={}", self.clouds[place].url());
-        let replica = Replica::start(&self.world, &[&endpoint]).await;
-        self.places.insert(replica.identity.clone(), place);
-        replica
-    }
-
-    /// Waits until the leader is as described; its place.
-    async fn until_leader(&self, what: &str, is: impl Fn(usize, &str) -> bool) -> usize {
-        let mut found = None;
-        let leader = |history: &History<Lease>| {
-            found = history.present().find_map(|lease| {
-                let place = *self.places.get(holder(lease)?)?;
-                Some(place).filter(|place| is(*place, holder(lease).unwrap()))
-            });
-            found.is_some()
-        };
-        self.leases.until(PATIENCE, leader).await.unwrap_or_else(|| panic!("no leader {what}"));
-        found.expect("it was found")
-    }
-
-    /// Waits until whoever is in a place has written something that is newer than a version.
-    async fn until_written(&self, place: usize, since: u64) {
-        let written = |object: &ImageTask| version(object) > since && writer(object) == Some(place);
-        self.tasks.until(PATIENCE, |history| history.present().any(written)).await.expect("it writes in time");
-    }
-
-    /// Every status of another writer than the holder of the Lease at that time, and how many statuses there were.
-    fn check(&self) -> (Vec<String>, usize) {
-        let (leases, tasks) = (self.leases.history(), self.tasks.history());
-        assert_eq!((leases.lists, tasks.lists), (1, 1), "a second list may hide versions");
-        let mut terms: Vec<(u64, Option<usize>)> = leases
-            .lives()
-            .flat_map(|life| &life.versions)
-            .map(|seen| (version(&seen.object), holder(&seen.object).and_then(|name| self.places.get(name)).copied()))
-            .collect();
-        terms.sort_unstable();
-        let holder_at = |at: u64| terms.iter().rev().find(|(from, _)| *from < at).and_then(|(_, place)| *place);
-        let writes: Vec<_> = tasks
-            .lives()
-            .flat_map(|life| life.steps())
-            .filter(|(before, after)| before.status != after.status)
-            .map(|(_, after)| (after.name_any(), version(after), writer(after)))
-            .collect();
-        let wrong = writes.iter().filter(|(_, at, writer)| *writer != holder_at(*at));
-        let wrong = wrong.map(|(name, at, writer)| format!("{name}@{at} by {writer:?}, led by {:?}", holder_at(*at)));
-        (wrong.collect(), writes.len())
-    }
-}
-
-/// Every look brings progress, and so a write.
-async fn move_on(clouds: Arc<[Simulator; 2]>) {
-    let mut beat = interval(Duration::from_millis(200));
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for percent in (0..100).cycle() {
-        beat.tick().await;
-        for (cloud, id) in clouds.iter().flat_map(|cloud| FOLLOWED.map(|id| (cloud, id))) {
-            cloud.change(id, &json!({"Process": percent}));
-        }
-    }
-}
-
-/// The place of whoever wrote a status.
-fn writer(object: &ImageTask) -> Option<usize> {
-    status(object).resource_id.as_ref()?.strip_prefix("place-")?.parse().ok()
-}
-
-/// Ends one leader after another, by the blow that comes next.
-async fn strike(arena: &mut Arena, takeovers: usize) {
-    let mut replicas = [arena.replica(0).await, arena.replica(1).await];
-    for (number, blow) in BLOWS.iter().cycle().take(takeovers).enumerate() {
-        for place in [0, 1] {
-            // On a machine that stands still for seconds a leader may have ended by itself.
-            if replicas[place].process.child.try_wait().unwrap().is_some() {
-                replicas[place] = arena.replica(place).await;
-            }
-        }
-        let alive = replicas.each_ref().map(|replica| replica.identity.clone());
-        let place = arena.until_leader("at first", |place, holder| alive[place] == holder).await;
-        let newest = arena.leases.history().present().map(version).max().expect("there is a Lease");
-        arena.until_written(place, newest).await;
-        let leader = &mut replicas[place];
-        let expected = match blow {
-            Blow::Terminate => {
-                leader.process.signal("TERM").await;
-                Some(0)
-            }
-            Blow::Kill => {
-                leader.process.child.start_kill().unwrap();
-                None
-            }
-            Blow::Cut => {
-                leader.wire.cut();
-                Some(1)
-            }
-            Blow::Hold => {
-                leader.wire.hold();
-                Some(1)
-            }
-            Blow::Pause => {
-                leader.process.signal("STOP").await;
-                Some(1)
-            }
-        };
-        arena.until_leader("after it", |other, holder| other != place && holder != alive[place]).await;
-        if let Blow::Pause = blow {
-            leader.process.signal("CONT").await;
-        }
-        assert_eq!(leader.process.ended().await, expected, "{blow:?}, blow {number}");
-        replicas[place] = arena.replica(place).await;
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the number is chosen by whoever runs the tests")]
-fn takeovers() -> usize {
-    std::env::var("IMAGETASK_TAKEOVERS").map_or(10, |number| number.parse().expect("it is a number"))
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn there_are_never_two_writers() {
-    let takeovers = takeovers();
-    let mut arena = Arena::new().await;
-    let mut moving = JoinSet::new();
-    moving.spawn(move_on(arena.clouds.clone()));
-    strike(&mut arena, takeovers).await;
-    moving.shutdown().await;
-    let (wrong, writes) = arena.check();
-    assert_eq!(wrong, Vec::<String>::new());
-    assert!(writes >= takeovers * FOLLOWED.len() / 2, "{writes} statuses in {takeovers} take-overs");
-    eprintln!("{writes} statuses in {takeovers} take-overs, each by the leader of its time");
 }

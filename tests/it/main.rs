@@ -17,6 +17,7 @@ mod proxies;
 mod leases;
 mod schema;
 mod secrets;
+mod takeovers;
 mod trouble;
 mod waiting;
 mod writes;

@@ -95,7 +95,7 @@ async fn kstatus(objects: &[&DynamicObject]) -> Vec<String> {
 }
 
 /// A program that tests/waiting/build builds.
-fn built(name: &str) -> PathBuf {
+pub(crate) fn built(name: &str) -> PathBuf {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/controlplane/bin").join(name);
     assert!(program.exists(), "{} is missing: run `make waiting`", program.display());
     program

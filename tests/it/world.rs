@@ -6,7 +6,7 @@ pub(crate) mod record;
 mod wire;
 
 pub(crate) use controlplane::ControlPlane;
-pub(crate) use operator::{Process, get};
+pub(crate) use operator::{Process, get, signal};
 pub(crate) use record::{History, Record};
 pub(crate) use wire::Wire;
 

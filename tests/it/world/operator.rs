@@ -115,9 +115,7 @@ impl Process {
 
     /// Sends it a signal, such as TERM.
     pub(crate) async fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("it runs").to_string();
-        let kill = tokio::process::Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().await;
-        assert!(kill.unwrap().success());
+        signal(&self.child, name).await;
     }
 
     /// Waits until it has ended; its exit code, if it was not killed.
@@ -143,6 +141,13 @@ impl Drop for InProcess {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Sends a process a signal, such as TERM.
+pub(crate) async fn signal(process: &tokio::process::Child, name: &str) {
+    let pid = process.id().expect("it runs").to_string();
+    let kill = tokio::process::Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().await;
+    assert!(kill.unwrap().success());
 }
 
 /// Answer of an HTTP endpoint of an operator: status and body.
