@@ -139,8 +139,8 @@ impl Running {
     async fn until(mut self, stop: CancellationToken) -> Result<(), OperatorError> {
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
-            ended = self.loops.join_next() => Err(ended.map_or(OperatorError::Ended("every"), |ended| ended.unwrap_or_else(Into::into))),
-            ended = &mut self.writing => Err(ended.map_or_else(Into::into, |()| OperatorError::Ended("write"))),
+            Some(ended) = self.loops.join_next() => Err(ended.unwrap_or_else(OperatorError::Panicked)),
+            ended = &mut self.writing => Err(ended.map_or_else(OperatorError::Panicked, |()| OperatorError::Ended("write"))),
             // Another may lead now: whatever is still to be done is no more ours to do.
             lost = &mut self.electing => return Err(unelected(lost)),
         };
@@ -150,26 +150,33 @@ impl Running {
         ended
     }
 
-    /// Lets what is decided come to its end, and gives the Lease back after it; it is kept until then.
+    /// Lets what is decided come to its end, and gives the Lease back after it. Where writes are still under way the Lease
+    /// is not given back: they end with this process, and others wait for as long as they would after a crash.
     async fn drain(&mut self) -> Result<(), OperatorError> {
         self.writes_stop.cancel();
         let last = async {
-            if !self.writing.is_finished() && timeout(DRAIN, &mut self.writing).await.is_err() {
+            let written =
+                !self.writing.is_finished() && timeout(DRAIN, &mut self.writing).await.is_ok_and(|it| it.is_ok());
+            if !written {
                 warn!("stopped with statuses unwritten: they are found anew after the next start");
-                self.writing.abort();
+                return false;
             }
             // With the loops and the writes gone nobody announces any more, and the Events that wait come to their end.
             if timeout(LAST_EVENTS, &mut self.announcing).await.is_err() {
                 warn!("stopped with events uncreated");
                 self.announcing.abort();
             }
+            true
         };
-        tokio::select! {
-            () = last => {}
+        let done = tokio::select! {
+            done = last => done,
             lost = &mut self.electing => return Err(unelected(lost)),
+        };
+        if done {
+            self.release.cancel();
+            return (&mut self.electing).await?.map_err(OperatorError::Lost);
         }
-        self.release.cancel();
-        (&mut self.electing).await?.map_err(OperatorError::Lost)
+        Ok(())
     }
 }
 

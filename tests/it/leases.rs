@@ -352,6 +352,11 @@ fn with_type(mut object: Value) -> Value {
 
 /// A user who may do what the operator needs, and these verbs with its Lease.
 async fn account(world: &World, verbs: &[&str]) -> String {
+    account_with(world, verbs, &["update"]).await
+}
+
+/// As [`account`], who may do this with statuses.
+async fn account_with(world: &World, verbs: &[&str], status_verbs: &[&str]) -> String {
     let api: Api<Role> = Api::namespaced(world.client.clone(), &world.namespace);
     let named: Vec<_> = verbs.iter().filter(|verb| **verb != "create").collect();
     let unnamed: Vec<_> = verbs.iter().filter(|verb| **verb == "create").collect();
@@ -362,7 +367,7 @@ async fn account(world: &World, verbs: &[&str]) -> String {
     };
     let mut rules = vec![
         json!({"apiGroups": ["ecs.volcengine.com"], "resources": ["imagetasks"], "verbs": ["list", "watch"]}),
-        json!({"apiGroups": ["ecs.volcengine.com"], "resources": ["imagetasks/status"], "verbs": ["update"]}),
+        json!({"apiGroups": ["ecs.volcengine.com"], "resources": ["imagetasks/status"], "verbs": status_verbs}),
     ];
     rules.extend((!named.is_empty()).then(|| lease(&named, &["it"])));
     rules.extend((!unnamed.is_empty()).then(|| lease(&unnamed, &[])));
@@ -404,4 +409,21 @@ async fn the_documented_permissions_are_enough_and_each_is_needed() {
     process.signal("TERM").await;
     assert_eq!(process.ended().await, Some(0));
     assert_eq!(process.log_until("released the Lease").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_lease_is_not_released_while_statuses_are_unwritten() {
+    let world = World::new().await;
+    world.cloud.put(Task::export("t-1", "image-1").succeeded());
+    let kubeconfig = account_with(&world, &["create", "get", "update", "watch"], &["get"]).await;
+    let namespace = format!("--lease-namespace={}", world.namespace);
+    let flags = ["--leader-elect", &namespace, "--lease-name=it", "--lease-duration=3s", "--poll-interval=1s"];
+    let mut process = world.process(PROGRAM, &flags, &[("KUBECONFIG", &kubeconfig)]).await;
+    world.follow("t-1").await;
+    process.log_until("status not written").await;
+    process.signal("TERM").await;
+    assert_eq!(process.ended().await, Some(0));
+    process.log_until("stopped with statuses unwritten").await;
+    let api: Api<Lease> = Api::namespaced(world.client.clone(), &world.namespace);
+    assert!(holder(&api.get("it").await.unwrap()).is_some());
 }
