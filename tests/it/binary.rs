@@ -1,7 +1,6 @@
 //! The program as a process: over HTTPS, killed, and before its CRD.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use imagetask_operator::api::Phase;
