@@ -61,14 +61,20 @@ impl Status {
         let own = stored.observed_generation.valid().copied().unwrap_or(-1);
         let conditions = stored.conditions.valid().map_or(&[][..], Vec::as_slice);
         let (standing, generation) = Standing::parse(conditions);
-        Self {
+        let mut status = Self {
             observed_generation: generation.map_or(own, |least| least.min(own)),
             reported: Reported::parse(stored),
             region: stored.region.valid().and_then(|word| Region::parse(word).ok()),
             completion: stored.completion_time.valid().and_then(|time| time.parse().ok()),
             handled: stored.last_handled_reconcile_at.valid().cloned(),
             standing,
+        };
+        // The phase follows from the rest. Another one is not ours, and tools act on it: all is written anew.
+        let foreign = stored.phase.valid().zip(status.phase()).is_some_and(|(told, own)| **told != *own.as_str());
+        if foreign {
+            status.observed_generation = Self::UNSEEN.observed_generation;
         }
+        status
     }
 
     /// The status as it is written.
@@ -202,5 +208,34 @@ fn told(task: &Task, word: Word) -> Option<&str> {
         Word::Created => task.created_at.as_deref(),
         Word::Updated => task.updated_at.as_deref(),
         Word::Ended => task.ended_at.as_deref(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn parse(phase: Value) -> Status {
+        let condition = |type_: &str, status: &str| {
+            json!({"type": type_, "status": status, "reason": "TaskRunning", "message": "m",
+                "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 3})
+        };
+        let conditions =
+            [("Ready", "False"), ("Reconciling", "True"), ("Finished", "False")].map(|(t, s)| condition(t, s));
+        let stored = json!({"observedGeneration": 3, "taskId": "t-1", "status": "Running", "phase": phase,
+            "conditions": conditions});
+        Status::parse(&serde_json::from_value(stored).unwrap())
+    }
+
+    #[test]
+    fn a_phase_that_does_not_follow_from_the_rest_is_written_over() {
+        assert_eq!(parse(json!("Running")).observed_generation, 3);
+        // An older CRD may lack it.
+        assert_eq!(parse(Value::Null).observed_generation, 3);
+        for forged in ["Succeeded", "Failed", "Pending", "Error", "running"] {
+            let status = parse(json!(forged));
+            assert_eq!((status.observed_generation, status.phase()), (-1, Some(Phase::Running)), "{forged}");
+        }
     }
 }
