@@ -36,9 +36,6 @@ pub enum OperatorError {
     /// The client of the API server could not be built.
     #[error("cannot build the client of the Kubernetes API server")]
     Kubernetes(#[source] kube::Error),
-    /// The HTTP server ended.
-    #[error("cannot serve /livez, /readyz and /metrics")]
-    Server(#[source] std::io::Error),
     /// Another replica may lead now.
     #[error(transparent)]
     Lost(#[from] Lost),
@@ -91,7 +88,10 @@ pub async fn run(
         OperatorError::Ended("schema")
     });
     let serving = server::serve(listener, health.clone(), shared.clone());
-    loops.spawn(async { serving.await.map_or_else(OperatorError::Server, |()| OperatorError::Ended("server")) });
+    loops.spawn(async {
+        serving.await;
+        OperatorError::Ended("server")
+    });
     let release = CancellationToken::new();
     let electing = elect(candidacy, &kubernetes, &shared, &release, &health)?;
     let announcing = tokio::spawn(events::run(client()?, announcements, shared.clock, health.register("events")));

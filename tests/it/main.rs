@@ -14,6 +14,7 @@ mod generated;
 mod identity;
 mod invariants;
 mod leases;
+mod listen;
 mod proxies;
 mod schema;
 mod secrets;
