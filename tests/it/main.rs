@@ -11,6 +11,7 @@ mod crd;
 mod ends;
 mod flags;
 mod generated;
+mod hostile;
 mod identity;
 mod invariants;
 mod leases;

@@ -54,9 +54,15 @@ impl World {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let client = plane.client().await;
         let namespace = format!("it-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let object = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
-        Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
-        Self { cloud, namespace, client, plane }
+        let world = Self { cloud, namespace, client, plane };
+        world.create_namespace(&world.namespace).await;
+        world
+    }
+
+    /// Creates a namespace beside the own one.
+    pub(crate) async fn create_namespace(&self, name: &str) {
+        let object = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+        Api::<Namespace>::all(self.client.clone()).create(&PostParams::default(), &object).await.unwrap();
     }
 
     /// The ImageTasks of this world.
