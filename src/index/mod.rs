@@ -14,6 +14,7 @@ mod members;
 mod own;
 mod refusals;
 mod ring;
+mod rounds;
 mod shares;
 mod source;
 mod sources;

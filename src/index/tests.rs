@@ -653,6 +653,32 @@ fn who_follows_the_task_of_another_does_not_drag_it_into_the_own_queue() {
 }
 
 #[test]
+fn the_statuses_of_a_flood_are_written_in_turns_with_those_of_another_tenant() {
+    let mut world = World::new();
+    world.namespace = "quiet";
+    world.create("t-ending");
+    world.namespace = "loud";
+    for n in 0..3_500 {
+        let id = format!("x-{n}");
+        world.store(&id, json!({"taskId": id, "timeout": "60s"}), Value::Null);
+    }
+    world.run(secs(59));
+    world.tasks.insert("t-ending".into(), "Succeeded");
+    // An API server that takes its time, until everyone's end waits to be written.
+    world.unanswered = Some(Vec::new());
+    world.run(secs(60));
+    assert!(world.index.status_queue() > 3_000);
+    let ended = |world: &World| world.writes.iter().any(|it| it.name == "t-ending" && it.change == Change::End);
+    let mut rounds = 0;
+    while !ended(&world) {
+        world.answer_writes();
+        world.run(STEP);
+        rounds += 1;
+    }
+    assert!(rounds <= 2, "{rounds} rounds of 32 writes");
+}
+
+#[test]
 fn the_total_ceiling_is_shared_evenly() {
     let mut world = World::with(Settings { total_qps: 2.0, account_qps: 100.0, ..settings() });
     for n in 0..4_000 {
