@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::conditions::{Course, Standing};
 use crate::clock::Now;
-use crate::followed::Followed;
+use crate::followed::{Followed, Request};
 use crate::message::Cause;
 use crate::observation::{Look, Observation};
 use crate::reason::Reason;
@@ -37,7 +37,7 @@ fn echoed(task: &Followed, look: &Look<'_>) -> Option<Status> {
 
 /// The annotation that this look answers, if that is news: the look must have begun after it came.
 fn handled<'a>(task: &'a Followed, look: &Look<'_>) -> Option<&'a str> {
-    let (value, arrived) = task.request.as_ref()?;
+    let Request { value, arrived } = task.request.as_deref()?;
     let looked = match look.seen {
         Observation::Nothing => false,
         Observation::Found { .. } | Observation::Missing { .. } | Observation::Failed(_) => true,

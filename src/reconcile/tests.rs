@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use k8s_openapi::jiff::Timestamp;
 
 use super::*;
+use crate::followed::Request;
 use crate::api::Phase;
 use crate::ecs::{Region, TaskId};
 use crate::spec::InvalidSpec;
@@ -235,7 +236,10 @@ fn the_message_keeps_the_request_id_of_the_look_that_brought_the_reason() {
 
 #[test]
 fn a_request_is_echoed_by_a_look_that_began_after_it() {
-    let asking = |task: Followed| Followed { request: Some(("now".into(), Duration::from_secs(5))), ..task };
+    let asking = |task: Followed| {
+        let request = Request { value: "now".into(), arrived: Duration::from_secs(5) };
+        Followed { request: Some(Box::new(request)), ..task }
+    };
     let running = asking(new_task().seen("Running", 1));
     assert_eq!(running.after(Observation::Nothing, 9).status.handled, None);
     let cloud = cloud("Running", 40);
