@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use k8s_openapi::jiff::Timestamp;
 
 use super::*;
-use crate::followed::Request;
 use crate::api::Phase;
 use crate::ecs::{Region, TaskId};
+use crate::followed::Request;
 use crate::spec::InvalidSpec;
 
 const RULES: Rules = Rules { not_found_grace: Duration::from_secs(120), stuck_after: Duration::from_secs(300) };
