@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use crate::clock::Second;
 use crate::ecs::Region;
 use crate::spec::{InvalidSpec, Spec, Target};
 use crate::status::Status;
@@ -24,7 +25,7 @@ pub struct Followed {
     /// Generation of the spec.
     pub generation: i64,
     /// When the ImageTask was created.
-    pub created: Timestamp,
+    pub created: Second,
     /// Since when it is followed in its present form: arrival, spec change, resumption. Graces count from here.
     pub fresh_since: Duration,
     /// The reconcile-requested annotation, and when it arrived.
@@ -74,7 +75,7 @@ impl Followed {
     /// The moment at which the task counts as failed; `None` where no timeout is set, or none that a clock can show.
     pub fn deadline(&self, spec: &Spec) -> Option<Timestamp> {
         let timeout = SignedDuration::try_from(spec.timeout?).ok()?;
-        self.created.checked_add(timeout).ok()
+        self.created.timestamp().checked_add(timeout).ok()
     }
 
     /// Until when, after it came to be followed in its present form, a task has a chance to be asked: before, no

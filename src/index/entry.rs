@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
-
 use super::Announcement;
 use super::directory::Tenant;
 use super::key::{ObjectName, Uid, WatchId};
 use super::writes::Pending;
 use crate::api::conditions::Course;
 use crate::api::{ImageTaskView, Lenient, MAX_RECONCILE_REQUEST, RECONCILE_REQUESTED_AT, SpecView, StatusView};
+use crate::clock::Second;
 use crate::followed::Followed;
 
 /// An unfinished ImageTask.
@@ -50,7 +49,7 @@ pub(super) struct Sighting {
     pub(super) uid: Uid,
     pub(super) version: u64,
     pub(super) generation: i64,
-    pub(super) created: Timestamp,
+    pub(super) created: Second,
     pub(super) request: Option<Box<str>>,
     pub(super) spec: Lenient<SpecView>,
     pub(super) status: Lenient<StatusView>,
@@ -68,7 +67,7 @@ impl Sighting {
             uid: Uid::of(&metadata.uid?),
             version: metadata.resource_version?.parse().ok()?,
             generation: metadata.generation?,
-            created: metadata.creation_timestamp?.0,
+            created: Second::of(metadata.creation_timestamp?.0),
             request: request.map(Into::into),
             spec: view.spec,
             status: view.status,

@@ -241,7 +241,7 @@ impl Index {
         entry.pending.failures = 0;
         entry.pending.last = Some(now.mono);
         if std::mem::take(&mut entry.pending.unseen) {
-            let age = now.wall.duration_since(entry.followed.created);
+            let age = now.wall.duration_since(entry.followed.created.timestamp());
             self.news.push(News::FirstStatus(age.try_into().unwrap_or_default()));
         }
         // A newer version that the watch has shown already is somebody else's: ours is written once more on it.

@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::*;
 use crate::api::Phase;
+use crate::clock::Second;
 use crate::ecs::{Region, TaskId};
 use crate::followed::Request;
 use crate::spec::InvalidSpec;
@@ -40,7 +41,7 @@ fn new_task() -> Followed {
         permitted: true,
         region: Region::parse("cn-beijing").ok(),
         generation: 1,
-        created: at(0).wall,
+        created: Second::of(at(0).wall),
         fresh_since: Duration::ZERO,
         request: None,
         trouble: None,
