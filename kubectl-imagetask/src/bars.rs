@@ -1,6 +1,8 @@
 //! The progress as bars on a terminal, one an ImageTask, as many as there is room for.
 
-use console::{Term, pad_str, truncate_str};
+use std::io;
+
+use console::{Alignment, Term, pad_str, truncate_str};
 use imagetask_operator::clock::Now;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -15,6 +17,9 @@ const NAME: usize = 36;
 
 /// Lines that are not bars: the summary, and the one that the cursor comes to stand on.
 const OTHER_LINES: usize = 2;
+
+/// Columns of a bar and the gaps beside it.
+const BAR_AND_GAPS: usize = 24 + 4;
 
 /// Frames a second.
 const FRAMES: u8 = 10;
@@ -31,34 +36,40 @@ impl Bars {
     /// None yet.
     pub fn on(term: &Term) -> Self {
         let multi = MultiProgress::with_draw_target(ProgressDrawTarget::term(term.clone(), FRAMES));
-        let summary = multi.add(ProgressBar::new(0).with_style(style("{wide_msg}")));
+        let summary = multi.add(ProgressBar::new(0).with_style(style("{msg}")));
         Self { term: term.clone(), multi, rows: Vec::new(), summary }
     }
 
     /// Shows where each stands.
     pub fn draw(&mut self, watched: &Watched, outage: &Outage, now: Now) {
-        let shown = shown(watched, usize::from(self.term.size().0).saturating_sub(OTHER_LINES).max(1));
+        let (height, width) = self.term.size();
+        let shown = shown(watched, usize::from(height).saturating_sub(OTHER_LINES).max(1));
         self.make_rows(shown.len());
-        let width = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).min(NAME);
+        let names = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).min(NAME);
+        let columns = usize::from(width);
         for ((name, task), row) in shown.iter().zip(&self.rows) {
             row.set_style(style(look(task)));
-            row.set_prefix(
-                pad_str(&truncate_str(name, width, "…"), width, console::Alignment::Left, None).into_owned(),
-            );
+            row.set_prefix(pad_str(name, names, Alignment::Left, Some("…")).into_owned());
             row.set_position(u64::from(percent(task)));
-            row.set_message(words::row(name, task, now));
+            row.set_message(cut(&words::row(name, task, now), columns.saturating_sub(names + BAR_AND_GAPS)));
         }
         let hidden = watched.tasks().count() - shown.len();
         let more = if hidden == 0 { String::new() } else { format!(", {hidden} not shown") };
         let outage = outage.told(now.mono).map(|told| format!("; {told}")).unwrap_or_default();
-        self.summary.set_message(format!("{}{more}{outage}", words::summary(watched)));
+        self.summary.set_message(cut(&format!("{}{more}{outage}", words::summary(watched)), columns));
     }
 
     /// Shows where each stands for the last time, and leaves it there. The summary goes: the last word is one.
-    pub fn close(mut self, watched: &Watched, now: Now) {
+    ///
+    /// # Errors
+    ///
+    /// When the terminal is gone.
+    pub fn close(mut self, watched: &Watched, now: Now) -> io::Result<()> {
         self.draw(watched, &Outage::default(), now);
-        self.rows.iter().for_each(ProgressBar::abandon);
         self.summary.finish_and_clear();
+        self.rows.iter().for_each(ProgressBar::abandon);
+        // The cursor is left at the end of the last bar.
+        self.term.write_line("")
     }
 
     fn make_rows(&mut self, count: usize) {
@@ -89,18 +100,22 @@ fn percent(task: &Task) -> u8 {
     if task.told.standing == Standing::Succeeded { 100 } else { task.told.percent.unwrap_or(0) }
 }
 
+fn cut(text: &str, columns: usize) -> String {
+    truncate_str(text, columns, "…").into_owned()
+}
+
 fn look(task: &Task) -> &'static str {
     match (task.outlook(), task.told.standing == Standing::Suspended) {
-        (Outlook::Good, _) => "{prefix}  {bar:24.green}  {wide_msg}",
-        (Outlook::Bad, _) => "{prefix}  {bar:24.red}  {wide_msg}",
-        (Outlook::Open, true) => "{prefix}  {bar:24.yellow}  {wide_msg}",
-        (Outlook::Open, false) => "{prefix}  {bar:24.cyan}  {wide_msg}",
+        (Outlook::Good, _) => "{prefix}  {bar:24.green}  {msg}",
+        (Outlook::Bad, _) => "{prefix}  {bar:24.red}  {msg}",
+        (Outlook::Open, true) => "{prefix}  {bar:24.yellow}  {msg}",
+        (Outlook::Open, false) => "{prefix}  {bar:24.cyan}  {msg}",
     }
 }
 
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).expect("the templates of this file are sound");
-    style.progress_chars("█▉▊▋▌▍▎▏░")
+    style.progress_chars("█░")
 }
 
 #[cfg(test)]

@@ -56,19 +56,14 @@ impl Cluster {
 
     /// Waits for a call about its ImageTasks, but not for ever.
     pub async fn ask<T>(&self, call: impl Future<Output = kube::Result<T>>) -> anyhow::Result<T> {
-        bounded(call).await.map_err(|error| self.explain(error))
-    }
-
-    /// The failure of a call about its ImageTasks.
-    pub fn explain(&self, error: CallError) -> anyhow::Error {
-        match error {
+        bounded(call).await.map_err(|error| match error {
             CallError::NotFound => anyhow!(
                 "the cluster knows no ImageTasks: apply crds/imagetasks.yaml of the operator, or choose another --context"
             ),
             error @ (CallError::Conflict | CallError::Forbidden(_) | CallError::Failed(_)) => {
                 anyhow!(error).context(format!("ImageTasks of namespace {}", self.namespace))
             }
-        }
+        })
     }
 }
 

@@ -68,7 +68,7 @@ impl Screen {
     /// When nobody reads on.
     pub fn close(mut self, watched: &Watched, last: &str, now: Now) -> io::Result<()> {
         if let Some(bars) = self.bars.take() {
-            bars.close(watched, now);
+            bars.close(watched, now)?;
             let bad = watched.tasks().filter(|(_, task)| task.outlook() == Outlook::Bad);
             self.lines(bad.map(|(name, _)| name), watched, now)?;
         }

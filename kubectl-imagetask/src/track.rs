@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use imagetask_operator::api::{CredentialsRef, ImageTask, ImageTaskSpec, ImageTaskView};
-use imagetask_operator::apiserver::{CallError, bounded};
 use imagetask_operator::spec::{Spec, Target};
 use kube::api::PostParams;
 use kube::core::{ApiResource, DynamicObject};
@@ -64,16 +63,19 @@ impl Wish {
     pub async fn meet(&self, cluster: &Cluster) -> anyhow::Result<Met> {
         let kind = ApiResource::erase::<ImageTask>(&());
         let object = DynamicObject::new(self.name.as_str(), &kind).data(json!({"spec": self.spec()}));
-        match bounded(cluster.whole_tasks().create(&PostParams::default(), &object)).await {
-            Ok(object) => Ok(Met::Created(Box::new(object))),
-            Err(CallError::Conflict) => {
-                let present = cluster.ask(cluster.whole_tasks().get(self.name.as_str())).await?;
-                self.accept(&present.clone().try_parse()?).map(|()| Met::Present(Box::new(present)))
+        let tasks = cluster.whole_tasks();
+        let created = async {
+            match tasks.create(&PostParams::default(), &object).await {
+                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
+                created => created.map(Some),
             }
-            Err(error @ (CallError::NotFound | CallError::Forbidden(_) | CallError::Failed(_))) => {
-                Err(cluster.explain(error))
-            }
+        };
+        if let Some(object) = cluster.ask(created).await? {
+            return Ok(Met::Created(Box::new(object)));
         }
+        let present = cluster.ask(tasks.get(self.name.as_str())).await?;
+        self.accept(&present.clone().try_parse()?)?;
+        Ok(Met::Present(Box::new(present)))
     }
 
     fn spec(&self) -> ImageTaskSpec {
