@@ -1,7 +1,5 @@
 //! The progress as bars on a terminal, one an ImageTask, as many as there is room for.
 
-use std::io;
-
 use console::{Alignment, Term, pad_str, truncate_str};
 use imagetask_operator::clock::Now;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -34,10 +32,10 @@ pub struct Bars {
 
 impl Bars {
     /// None yet.
-    pub fn on(term: &Term) -> Self {
+    pub fn on(term: Term) -> Self {
         let multi = MultiProgress::with_draw_target(ProgressDrawTarget::term(term.clone(), FRAMES));
         let summary = multi.add(ProgressBar::new(0).with_style(style("{msg}")));
-        Self { term: term.clone(), multi, rows: Vec::new(), summary }
+        Self { term, multi, rows: Vec::new(), summary }
     }
 
     /// Shows where each stands.
@@ -60,16 +58,10 @@ impl Bars {
     }
 
     /// Shows where each stands for the last time, and leaves it there. The summary goes: the last word is one.
-    ///
-    /// # Errors
-    ///
-    /// When the terminal is gone.
-    pub fn close(mut self, watched: &Watched, now: Now) -> io::Result<()> {
+    pub fn close(mut self, watched: &Watched, now: Now) {
         self.draw(watched, &Outage::default(), now);
         self.summary.finish_and_clear();
         self.rows.iter().for_each(ProgressBar::abandon);
-        // The cursor is left at the end of the last bar.
-        self.term.write_line("")
     }
 
     fn make_rows(&mut self, count: usize) {

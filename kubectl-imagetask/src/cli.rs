@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
 use imagetask_operator::ecs::{Region, ResourceId, TaskId};
 
+use crate::completion::Completer;
 use crate::name::Name;
 use crate::verdict::Patience;
 
@@ -58,7 +58,7 @@ pub enum Output {
     Json,
 }
 
-/// What the program can do.
+/// What the program can do: in a cluster, and without one.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Waits until ImageTasks have succeeded; ends at once when one fails or is stuck.
@@ -83,10 +83,18 @@ pub enum Command {
         #[arg(value_parser = Name::parse)]
         name: Name,
     },
-    /// Prints a script that completes this program's words in a shell.
+    /// Prints a script that completes this program's words in a shell, or lets kubectl complete them.
     Completion {
-        /// The shell.
-        shell: Shell,
+        /// Who completes.
+        #[arg(value_name = "SHELL")]
+        completer: Completer,
+    },
+    /// Answers kubectl, which completes the words of a plugin by asking it.
+    #[command(name = "__complete", hide = true)]
+    Complete {
+        /// What was typed after `kubectl imagetask`.
+        #[arg(last = true)]
+        typed: Vec<String>,
     },
 }
 

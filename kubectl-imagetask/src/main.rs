@@ -15,6 +15,7 @@ mod exit;
 mod cluster;
 mod name;
 mod choose;
+mod completion;
 
 mod wait;
 mod told;
@@ -42,7 +43,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 use imagetask_operator::clock::Clock;
 
-use cli::{Chosen, Cli, Command, Output, Track, Wait};
+use cli::{Chosen, Cli, Command, Output, Place, Track, Wait};
 use cluster::Cluster;
 use exit::Exit;
 use track::{Met, Wish};
@@ -73,22 +74,27 @@ fn carry_out(cli: Cli) -> Exit {
 async fn run(cli: Cli) -> anyhow::Result<Exit> {
     let Cli { command, place, output } = cli;
     let clock = Clock::start();
-    if let Command::Completion { shell } = command {
-        // The name of the file, which is what a shell completes.
-        clap_complete::generate(shell, &mut Cli::command(), "kubectl-imagetask", &mut std::io::stdout());
-        return Ok(Exit::Success);
-    }
-    rustls::crypto::ring::default_provider().install_default().expect("nothing has installed a TLS provider before");
-    let cluster = Cluster::find(place).await?;
     match command {
-        Command::Wait(flags) => wait_for(&cluster, &flags, output, clock).await,
-        Command::Track(flags) => track_task(&cluster, flags, output, clock).await,
-        Command::Suspend(chosen) => change::suspend(&cluster, &chosen, true, output).await,
-        Command::Resume(chosen) => change::suspend(&cluster, &chosen, false, output).await,
-        Command::Refresh(flags) => change::refresh(&cluster, &flags, &clock.now().wall.to_string(), output).await,
-        Command::Why { name } => why::why(&cluster, name, output, clock).await,
-        Command::Completion { .. } => Ok(Exit::Success),
+        Command::Wait(flags) => wait_for(&find(place).await?, &flags, output, clock).await,
+        Command::Track(flags) => track_task(&find(place).await?, flags, output, clock).await,
+        Command::Suspend(chosen) => change::suspend(&find(place).await?, &chosen, true, output).await,
+        Command::Resume(chosen) => change::suspend(&find(place).await?, &chosen, false, output).await,
+        Command::Refresh(flags) => {
+            change::refresh(&find(place).await?, &flags, &clock.now().wall.to_string(), output).await
+        }
+        Command::Why { name } => why::why(&find(place).await?, name, output, clock).await,
+        Command::Completion { completer } => {
+            printed::line(completion::script(completer, Cli::command()).trim_end()).map(|()| Exit::Success)
+        }
+        Command::Complete { typed } => {
+            printed::line(&completion::answer(Cli::command(), &typed)).map(|()| Exit::Success)
+        }
     }
+}
+
+async fn find(place: Place) -> anyhow::Result<Cluster> {
+    rustls::crypto::ring::default_provider().install_default().expect("nothing has installed a TLS provider before");
+    Cluster::find(place).await
 }
 
 async fn wait_for(cluster: &Cluster, flags: &Wait, output: Output, clock: Clock) -> anyhow::Result<Exit> {

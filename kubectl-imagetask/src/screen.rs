@@ -22,11 +22,12 @@ pub struct Screen {
 impl Screen {
     /// Standard output, or with `-o json`, whose document has that to itself, standard error.
     pub fn of(output: Output) -> Self {
-        let term = match output {
-            Output::Text => Term::stdout(),
-            Output::Json => Term::stderr(),
+        // A picture is written at once, or it would flicker.
+        let (term, buffered) = match output {
+            Output::Text => (Term::stdout(), Term::buffered_stdout()),
+            Output::Json => (Term::stderr(), Term::buffered_stderr()),
         };
-        let bars = term.is_term().then(|| Bars::on(&term));
+        let bars = term.is_term().then(|| Bars::on(buffered));
         Self { term, bars }
     }
 
@@ -68,7 +69,9 @@ impl Screen {
     /// When nobody reads on.
     pub fn close(mut self, watched: &Watched, last: &str, now: Now) -> io::Result<()> {
         if let Some(bars) = self.bars.take() {
-            bars.close(watched, now)?;
+            bars.close(watched, now);
+            // They leave the cursor at the end of the last one.
+            self.term.write_line("")?;
             let bad = watched.tasks().filter(|(_, task)| task.outlook() == Outlook::Bad);
             self.lines(bad.map(|(name, _)| name), watched, now)?;
         }

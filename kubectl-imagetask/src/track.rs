@@ -139,10 +139,8 @@ mod tests {
 
     fn wish(arguments: &str) -> Wish {
         let words = ["kubectl-imagetask", "track"].into_iter().chain(arguments.split_whitespace());
-        match Cli::try_parse_from(words).unwrap().command {
-            Command::Track(flags) => Wish::of(flags).unwrap(),
-            other => panic!("{other:?}"),
-        }
+        let Command::Track(flags) = Cli::try_parse_from(words).unwrap().command else { panic!("track is track") };
+        Wish::of(flags).unwrap()
     }
 
     fn present(spec: Value) -> ImageTaskView {

@@ -103,7 +103,10 @@ fn resume(name: &str) -> String {
 }
 
 fn left(task: &Task, now: Now) -> Option<String> {
-    task.pace.left(now.mono).map(|left| format!("about {} left", span(left)))
+    task.pace.left(now.mono).map(|left| match left.as_secs() {
+        0 => "due now".to_owned(),
+        _ => format!("about {} left", span(left)),
+    })
 }
 
 /// What is out of the ordinary on the way.
@@ -191,6 +194,8 @@ mod tests {
         let task = watched.task("t-1").unwrap();
         assert_eq!(line("t-1", task, now(60)), "t-1: Pending 20%, 1m00s, about 8m00s left");
         assert_eq!(row("t-1", task, now(60)), " 20%  Pending     1m00s  about 8m00s left");
+        watched.apply(&Event::Apply(running("t-1", 99)), Duration::from_secs(60));
+        assert_eq!(row("t-1", watched.task("t-1").unwrap(), now(80)), " 99%  Pending     1m20s  due now");
     }
 
     #[test]

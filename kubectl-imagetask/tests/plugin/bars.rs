@@ -39,9 +39,9 @@ async fn bars_grow_until_all_have_succeeded() {
     let second = format!("t-long-name {} 0% Pending _", bar(0));
     assert_eq!(lines(&shown), [&first, &second, "0 of 2 succeeded"], "{shown}");
 
-    world.cloud.change("t-1", &json!({"Process": 50}));
+    world.cloud.change("t-1", &json!({"Process": 30}));
     let shown = terminal.until(PATIENCE, "an estimate", |screen| screen.contains("left")).await;
-    assert_eq!(lines(&shown)[0], format!("t-1 {} 50% Running _ about _ left", bar(12)), "{shown}");
+    assert_eq!(lines(&shown)[0], format!("t-1 {} 30% Running _ about _ left", bar(7)), "{shown}");
 
     world.cloud.put(Task::export("t-1", "image-1").succeeded());
     world.cloud.put(Task::export("t-long-name", "image-2").succeeded());

@@ -16,12 +16,12 @@ async fn each_change_is_a_line() {
 
     let mut waiting = start(ControlPlane::shared().await, &world, "wait imagetask/t-1 --timeout 5m");
     waiting.until("20%").await;
-    world.cloud.change("t-1", &json!({"Process": 60}));
-    waiting.until("60%").await;
+    world.cloud.change("t-1", &json!({"Process": 22}));
+    waiting.until("22%").await;
     world.cloud.put(Task::export("t-1", "image-1").succeeded());
     let ended = waiting.end().await;
     let told =
-        ["t-1: Running 20%, _", "t-1: Running 60%, _, about _ left", "t-1: Succeeded after _", "1 of 1 succeeded"];
+        ["t-1: Running 20%, _", "t-1: Running 22%, _, about _ left", "t-1: Succeeded after _", "1 of 1 succeeded"];
     assert_eq!((ended.code, ended.lines(), ended.err.as_str()), (0, told.map(str::to_owned).to_vec(), ""));
 }
 

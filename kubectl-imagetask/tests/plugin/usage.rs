@@ -1,5 +1,6 @@
 //! What cannot be carried out is one clear line; and kubectl finds the plugin.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use simulator::{Simulator, Task};
@@ -72,4 +73,22 @@ async fn help_and_completion_need_no_cluster() {
         assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{arguments}");
         assert!(ended.out.contains(words), "{arguments}: {}", ended.out);
     }
+}
+
+#[tokio::test]
+async fn kubectl_completes_the_words_of_the_plugin() {
+    let plane = ControlPlane::shared().await;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("completion");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["completion", "kubectl"]);
+    let script = folder.join("kubectl_complete-imagetask");
+    std::fs::write(&script, Running::of(command).end().await.out).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(&plane.kubectl);
+    command.args(["__complete", "imagetask", "wait", "--wait"]).env_clear().envs(environment(plane));
+    let program = Path::new(PROGRAM).parent().unwrap();
+    command.env("PATH", format!("{}:{}:/usr/bin:/bin", folder.display(), program.display()));
+    let ended = Running::of(command).end().await;
+    assert!(ended.out.starts_with("--wait-all\t"), "{ended:?}");
 }
