@@ -113,7 +113,7 @@ fn style(template: &str) -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watched::tests::{at, running};
+    use crate::samples::{at, running};
     use imagetask_operator::api::conditions::Course;
     use std::time::Duration;
 

@@ -36,6 +36,9 @@ mod why;
 mod story;
 mod message;
 
+#[cfg(test)]
+mod samples;
+
 use std::process::ExitCode;
 use std::time::Duration;
 

@@ -156,7 +156,8 @@ fn event(event: &Event) -> Option<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::told::tests::object;
+    use crate::samples::{object, written};
+    use imagetask_operator::api::conditions::Course;
     use serde_json::json;
 
     fn failed() -> ImageTaskView {
@@ -229,8 +230,7 @@ What happened:
 
     #[test]
     fn a_reason_of_a_later_operator_is_told_without_a_next_step() {
-        let mut status =
-            crate::told::tests::written(imagetask_operator::api::conditions::Course::Stuck, Reason::TaskLost, None);
+        let mut status = written(Course::Stuck, Reason::TaskLost, None);
         status["conditions"][0]["reason"] = json!("OfALaterVersion");
         let story = Story::of(&object("t-1", 1, &status), &[]);
         assert_eq!((story.reason.as_deref(), story.next), (Some("OfALaterVersion"), None));

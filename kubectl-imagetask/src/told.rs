@@ -138,41 +138,14 @@ fn standing(status: &StatusView, conditions: &[Condition], generation: Option<i6
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
+    use crate::samples::{object, written};
     use imagetask_operator::api::Phase;
-    use imagetask_operator::api::conditions::{Course, Standing as Written};
+    use imagetask_operator::api::conditions::Course;
     use imagetask_operator::reason::Reason;
-    use imagetask_operator::status::Status;
     use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    /// An object as it comes from the API server.
-    pub fn object(name: &str, generation: i64, status: &Value) -> ImageTaskView {
-        let metadata = json!({
-            "name": name, "uid": name, "generation": generation, "creationTimestamp": "2026-01-05T01:00:00Z",
-        });
-        serde_json::from_value(json!({"metadata": metadata, "spec": {"taskId": name}, "status": status})).unwrap()
-    }
-
-    /// A status as the operator writes it.
-    pub fn written(course: Course, reason: Reason, percent: Option<u8>) -> Value {
-        let at = Timestamp::from_second(1_767_574_800).unwrap();
-        let standing = Written {
-            course,
-            reason,
-            message: "what happened".into(),
-            ready_since: at,
-            course_since: at,
-            finished_since: at,
-        };
-        let status = Status { observed_generation: 1, standing: Some(standing), ..Status::UNSEEN };
-        let mut status = serde_json::to_value(status.render()).unwrap();
-        if let Some(percent) = percent {
-            status["process"] = percent.into();
-        }
-        status
-    }
+    use serde_json::json;
 
     #[test]
     fn every_course_of_the_operator_is_understood() {
