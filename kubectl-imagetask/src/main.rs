@@ -11,6 +11,7 @@
 //! understands an operator of another version; only the next step of a reason is the operator's own (`Reason`).
 
 mod cli;
+mod refusal;
 mod exit;
 mod cluster;
 mod name;
@@ -43,6 +44,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 use imagetask_operator::clock::Clock;
 
@@ -56,13 +58,20 @@ use wait::Limits;
 fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => carry_out(cli).into(),
-        Err(error) => {
-            let exit = if error.use_stderr() { Exit::Unusable } else { Exit::Success };
-            // With nobody to read it the exit code still tells.
-            drop(error.print());
-            exit.into()
-        }
+        Err(error) => refuse(&error).into(),
     }
+}
+
+/// What asks for help gets it; anything else a line.
+fn refuse(error: &clap::Error) -> Exit {
+    let exit = if error.use_stderr() { Exit::Unusable } else { Exit::Success };
+    if exit == Exit::Success || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // With nobody to read it the exit code still tells.
+        drop(error.print());
+    } else {
+        printed::complaint(&refusal::refusal(error));
+    }
+    exit
 }
 
 fn carry_out(cli: Cli) -> Exit {

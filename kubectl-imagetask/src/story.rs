@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use imagetask_operator::api::{ImageTaskView, Lenient, StatusView};
+use imagetask_operator::api::{ImageTaskView, StatusView};
 use imagetask_operator::reason::Reason;
 use imagetask_operator::spec::{Spec, Target};
+use imagetask_operator::usage::one_line;
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
 use crate::message::Parts;
 use crate::span::span;
-use crate::told::{Standing, Told, conditions};
+use crate::told::{Standing, Told, conditions, word};
 
 /// The story of one ImageTask.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -86,7 +87,6 @@ impl Story {
 fn follows(object: &ImageTaskView) -> String {
     let nothing = StatusView::default();
     let status = object.status.valid().unwrap_or(&nothing);
-    let word = |field: &Lenient<Box<str>>| field.valid().map(|word| word.to_string());
     let region = word(&status.region);
     let place = region.map(|region| format!(" in {region}")).unwrap_or_default();
     match Spec::parse(&object.spec).map(|spec| spec.target) {
@@ -147,10 +147,9 @@ fn transitions(object: &ImageTaskView) -> impl Iterator<Item = Step> {
 fn event(event: &Event) -> Option<Step> {
     let times = [event.last_timestamp.as_ref(), event.first_timestamp.as_ref()];
     let at = times.into_iter().flatten().next().map(|time| time.0)?;
-    let word = |word: &Option<String>| word.clone().unwrap_or_default();
-    // Several lines would break the list.
-    let message = word(&event.message).replace('\n', " ");
-    Some(Step { at, what: format!("Event {} {}: {message}", word(&event.type_), word(&event.reason)) })
+    let word = |word: &Option<String>| one_line(word.as_deref().unwrap_or_default());
+    let (type_, reason, message) = (word(&event.type_), word(&event.reason), word(&event.message));
+    Some(Step { at, what: format!("Event {type_} {reason}: {message}") })
 }
 
 #[cfg(test)]

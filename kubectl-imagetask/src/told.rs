@@ -2,6 +2,7 @@
 //! operator that knows more reasons than this program is understood all the same.
 
 use imagetask_operator::api::{ImageTaskView, Lenient, StatusView};
+use imagetask_operator::usage::one_line;
 use k8s_openapi::jiff::Timestamp;
 
 /// Where an ImageTask stands.
@@ -99,7 +100,7 @@ impl Told {
             created: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
             completed: time(&status.completion_time),
             standing: standing(status, &conditions, object.metadata.generation),
-            phase: status.phase.valid().map(|word| word.to_string()),
+            phase: word(&status.phase),
             percent: status.process.valid().and_then(|&percent| u8::try_from(percent).ok()).map(|it| it.min(100)),
             cause: ready.map(|ready| ready.cause.clone()),
         }
@@ -109,7 +110,6 @@ impl Told {
 /// The conditions that are stored, in their order; what is none is left out.
 pub fn conditions(status: &StatusView) -> Vec<Condition> {
     let stored = status.conditions.valid().map_or(&[][..], Vec::as_slice);
-    let word = |field: &Lenient<Box<str>>| field.valid().map(|word| word.to_string());
     let read = stored.iter().filter_map(Lenient::valid).filter_map(|it| {
         let cause = Cause { reason: word(&it.reason)?, message: word(&it.message).unwrap_or_default() };
         let since = it.last_transition_time.valid().and_then(|text| text.parse().ok());
@@ -117,6 +117,11 @@ pub fn conditions(status: &StatusView) -> Vec<Condition> {
         Some(Condition { type_: word(&it.type_)?, status: word(&it.status)?, cause, since, generation })
     });
     read.collect()
+}
+
+/// A stored text on one line: whatever can write a status must not write to the terminal of whoever reads it.
+pub fn word(field: &Lenient<Box<str>>) -> Option<String> {
+    field.valid().map(|text| one_line(text))
 }
 
 /// What speaks of an older generation does not count: a change of the spec is answered by the next look.
@@ -193,6 +198,14 @@ mod tests {
             cause: Some(Cause { reason: "OfALaterVersion".into(), message: "what happened".into() }),
         };
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_text_cannot_steer_the_terminal() {
+        let mut status = written(Course::Failed, Reason::TaskFailed, None);
+        status["conditions"][0]["message"] = json!("gone\u{1b}[2J\r\nforged: line");
+        let told = Told::of(&object("t-1", 1, &status));
+        assert_eq!(told.cause.unwrap().message, "gone [2J  forged: line");
     }
 
     proptest! {
