@@ -186,7 +186,7 @@ mod tests {
     fn events() -> Vec<Event> {
         let event = json!({
             "metadata": {}, "involvedObject": {}, "type": "Warning", "reason": "AccessDenied",
-            "message": "no\npermission", "lastTimestamp": "2026-01-05T01:05:02Z",
+            "message": "no\npermission", "lastTimestamp": "2026-01-05T01:04:00Z",
         });
         vec![serde_json::from_value(event).unwrap()]
     }
@@ -206,8 +206,8 @@ Next:  {}
 What happened:
   2026-01-05T01:00:00Z   10m00s ago  the ImageTask was created
   2026-01-05T01:00:01Z    9m59s ago  Ready became False, Finished became False
-  2026-01-05T01:05:01Z    4m59s ago  Stalled became True
-  2026-01-05T01:05:02Z    4m58s ago  Event Warning AccessDenied: no permission",
+  2026-01-05T01:04:00Z    6m00s ago  Event Warning AccessDenied: no permission
+  2026-01-05T01:05:01Z    4m59s ago  Stalled became True",
             Reason::AccessDenied.next_step()
         );
         assert_eq!(story, expected);

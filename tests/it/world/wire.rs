@@ -49,11 +49,6 @@ impl Wire {
         self.state.send_modify(|state| state.cut = true);
     }
 
-    /// It is whole again.
-    pub(crate) fn mend(&self) {
-        self.state.send_modify(|state| state.cut = false);
-    }
-
     /// No connection carries anything any more, and none ends.
     pub(crate) fn hold(&self) {
         self.state.send_modify(|state| state.held = u64::MAX);
