@@ -49,8 +49,8 @@ lint: tools ## formats, lints, licences and duplicates; part of test
 	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
 
 .PHONY: crds
-crds: ## writes crds/imagetasks.yaml from the types in src/api
-	crd=$$(cargo run --quiet -- crd); echo "$$crd" > crds/imagetasks.yaml
+crds: ## writes the CRD, also the chart's, from the types in src/api
+	crd=$$(cargo run --quiet -- crd); echo "$$crd" | tee crds/imagetasks.yaml > charts/imagetask-operator/files/imagetasks.yaml
 
 .PHONY: controlplane
 controlplane: ## builds the API server and etcd of the tests and the demo; about 10 minutes the first time
