@@ -11,6 +11,7 @@ mod crd;
 mod ends;
 mod generated;
 mod invariants;
+mod rbac;
 mod schema;
 mod trouble;
 mod waiting;

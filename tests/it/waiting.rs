@@ -6,7 +6,7 @@
 //! and InvalidSpec. They differ from rows shown here by a word that kstatus does not read; `conditions.rs` holds that there
 //! are no other combinations of conditions.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use futures::StreamExt;
@@ -21,6 +21,7 @@ use simulator::{Fault, Simulator, Task};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
+use crate::world::chart::built;
 use crate::world::{ControlPlane, PATIENCE, World, status, task};
 
 /// What every ImageTask is before the operator has seen it.
@@ -92,13 +93,6 @@ async fn kstatus(objects: &[&DynamicObject]) -> Vec<String> {
     let words: Vec<_> = told.lines().map(str::to_owned).collect();
     assert!(success && words.len() == objects.len(), "kstatus made {told:?} of {} objects", objects.len());
     words
-}
-
-/// A program that tests/waiting/build builds.
-fn built(name: &str) -> PathBuf {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/controlplane/bin").join(name);
-    assert!(program.exists(), "{} is missing: run `make waiting`", program.display());
-    program
 }
 
 /// A tool at work.

@@ -1,5 +1,6 @@
 //! The small world of a test: a namespace of one shared API server, a simulated cloud of its own, an operator.
 
+pub(crate) mod chart;
 mod controlplane;
 mod operator;
 
@@ -22,6 +23,9 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use simulator::Simulator;
 use tokio::process::Command;
+use tokio::sync::OnceCell;
+
+use operator::Installed;
 
 /// How long a test waits for a state before it fails; a loaded machine is slow, a hung one is found all the same.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,6 +36,7 @@ pub(crate) struct World {
     pub(crate) namespace: String,
     pub(crate) client: Client,
     plane: &'static ControlPlane,
+    installed: OnceCell<Installed>,
 }
 
 impl World {
@@ -52,7 +57,7 @@ impl World {
         let namespace = format!("it-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let object = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
         Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
-        Self { cloud, namespace, client, plane }
+        Self { cloud, namespace, client, plane, installed: OnceCell::new() }
     }
 
     /// The ImageTasks of this world.

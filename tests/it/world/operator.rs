@@ -12,7 +12,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::chart::{self, Account};
 use super::{PATIENCE, World};
+
+/// What the chart gives to every operator of a world.
+pub(super) struct Installed {
+    account: Account,
+    flags: Vec<String>,
+}
 
 /// The operator in this process; ends with the value that holds it.
 pub(crate) struct InProcess {
@@ -36,14 +43,14 @@ impl World {
 
     /// Starts the operator with more flags; it watches this world's namespace only.
     pub(crate) async fn operator_with(&self, flags: &[&str]) -> InProcess {
-        let own = self.flags(flags);
-        let own: Vec<&str> = own.iter().map(String::as_str).collect();
-        let cli = Cli::try_parse_from([&["imagetask-operator"], flags, &own].concat()).unwrap();
+        let installed = self.installed().await;
+        let flags = self.flags(installed, flags);
+        let cli = Cli::try_parse_from(["imagetask-operator".to_owned()].into_iter().chain(flags)).unwrap();
         let config = cli.run.into_config(|name| own_key(name).map(Into::into)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
-        let running = operator::run(config, self.plane.config().await, listener, stop.clone());
+        let running = operator::run(config, installed.account.config.clone(), listener, stop.clone());
         let run = tokio::spawn(async { running.await.expect("the operator runs until it is stopped") });
         InProcess { address, stop, run: Some(run) }
     }
@@ -51,8 +58,9 @@ impl World {
     /// Starts a program of the operator as a process, with more flags and variables of the environment.
     pub(crate) async fn process(&self, program: &str, flags: &[&str], variables: &[(&str, &str)]) -> Process {
         let mut command = tokio::process::Command::new(program);
-        command.args(flags).args(self.flags(flags)).args(["--listen=127.0.0.1:0", "--log-format=json"]);
-        command.env("KUBECONFIG", &self.plane.kubeconfig).env("RUST_LOG", "info");
+        let installed = self.installed().await;
+        command.args(self.flags(installed, &[flags, &["--listen=127.0.0.1:0"]].concat()));
+        command.env("KUBECONFIG", &installed.account.kubeconfig).env("RUST_LOG", "info");
         for name in ["VOLCENGINE_ACCESS_KEY", "VOLCENGINE_SECRET_KEY"] {
             command.env(name, own_key(name).expect("it is named above"));
         }
@@ -76,16 +84,27 @@ impl World {
         Process { address: address.expect("the loop ends with one"), child, log }
     }
 
-    /// The flags of this world: what `given` does not say.
-    fn flags(&self, given: &[&str]) -> Vec<String> {
-        let Self { cloud, namespace, .. } = self;
-        let own = [
-            format!("--endpoint={}", cloud.url()),
-            format!("--namespace={namespace}"),
-            format!("--default-credentials-namespaces={namespace}"),
-        ];
+    /// Installs of these objects what an operator needs: its account and its flags.
+    pub(crate) async fn install(&self, objects: &[serde_json::Value]) {
+        let installed = Installed { account: Account::create(self.plane, objects).await, flags: chart::flags(objects) };
+        assert!(self.installed.set(installed).is_ok(), "an operator is installed before the first one starts");
+    }
+
+    /// The chart is installed with the first operator of a world.
+    async fn installed(&self) -> &Installed {
+        if self.installed.get().is_none() {
+            self.install(&chart::for_namespace(&self.namespace).await).await;
+        }
+        self.installed.get().expect("it is installed by now")
+    }
+
+    /// What is given, then the flags of the chart and this world's cloud, but for what is given.
+    fn flags(&self, installed: &Installed, given: &[&str]) -> Vec<String> {
         let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
-        own.into_iter().filter(|flag| !given.iter().any(|given| name(given) == name(flag))).collect()
+        let endpoint = format!("--endpoint={}", self.cloud.url());
+        let own = installed.flags.iter().chain([&endpoint]);
+        let own = own.filter(|flag| !given.iter().any(|given| name(given) == name(flag)));
+        given.iter().map(|flag| (*flag).to_owned()).chain(own.cloned()).collect()
     }
 }
 
@@ -94,8 +113,13 @@ impl Process {
     pub(crate) async fn log_until(&self, words: &str) -> Vec<String> {
         let mut log = self.log.subscribe();
         let told = |lines: &Vec<String>| lines.iter().any(|line| line.contains(words));
-        let lines = tokio::time::timeout(PATIENCE, log.wait_for(told)).await.expect("it is logged in time").unwrap();
-        lines.iter().filter(|line| line.contains(words)).cloned().collect()
+        tokio::time::timeout(PATIENCE, log.wait_for(told)).await.expect("it is logged in time").unwrap();
+        self.logged(words)
+    }
+
+    /// All lines with these words that it has logged by now.
+    pub(crate) fn logged(&self, words: &str) -> Vec<String> {
+        self.log.borrow().iter().filter(|line| line.contains(words)).cloned().collect()
     }
 }
 
