@@ -20,7 +20,7 @@ demo: ## shows the operator at work on this machine, in about half a minute once
 	@tests/demo/run
 
 .PHONY: test
-test: lint controlplane waiting sdk-clients ## everything that CI runs
+test: lint controlplane waiting chart sdk-clients ## everything that CI runs
 	cargo build --release --package imagetask-operator
 	cargo test --workspace
 	cd tests/controlplane && go test -count=1 ./...
@@ -59,6 +59,18 @@ controlplane: ## builds the API server and etcd of the tests and the demo; about
 .PHONY: waiting
 waiting: ## builds helm and kstatus, which wait for ImageTasks in the tests; about 2 minutes the first time
 	tests/waiting/build
+
+.PHONY: chart
+chart: chart-tools ## checks the chart as it is rendered, and its alerts; part of test
+	tests/chart/check
+
+.PHONY: chart-docs
+chart-docs: chart-tools ## writes the chart's README from its values
+	target/controlplane/bin/helm-docs --chart-search-root charts --log-level warning
+
+.PHONY: chart-tools
+chart-tools: ## builds helm-unittest, helm-docs and promtool, which check the chart; about 4 minutes the first time
+	tests/chart/build
 
 .PHONY: sdk-clients
 sdk-clients: ## fetches the official Python and Go SDKs that the simulator is tested with

@@ -7,6 +7,7 @@ mod world;
 mod admission;
 mod batching;
 mod binary;
+mod chart;
 mod crd;
 mod ends;
 mod generated;

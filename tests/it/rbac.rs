@@ -4,7 +4,7 @@
 use futures::future::join_all;
 use imagetask_operator::api::{ImageTaskSpec, Phase};
 use kube::api::PostParams;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use serde_json::{Value, json};
 use simulator::{Simulator, Task};
 

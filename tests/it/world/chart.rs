@@ -31,13 +31,20 @@ pub(crate) async fn rendered(release: &str, namespace: &str, values: &[&str]) ->
 }
 
 async fn render(release: &str, namespace: &str, values: &[&str]) -> String {
+    let chart = path();
+    let mut arguments = vec!["template", release, chart.to_str().unwrap(), "--namespace", namespace, "--no-hooks"];
+    arguments.extend(values.iter().flat_map(|value| ["--set-json", value]));
+    helm(Path::new("/dev/null"), &arguments).await.unwrap()
+}
+
+/// What helm prints, or why it fails, with no settings of whoever runs the test.
+pub(crate) async fn helm(kubeconfig: &Path, arguments: &[&str]) -> Result<String, String> {
     let mut command = Command::new(built("helm"));
-    command.args(["template", release, "--namespace", namespace, "--no-hooks"]).arg(path());
-    command.args(values.iter().flat_map(|value| ["--set-json", value])).env_clear().kill_on_drop(true);
+    command.args(arguments).env_clear().env("KUBECONFIG", kubeconfig).kill_on_drop(true);
     command.env("HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("waiting"));
     let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("helm ends in time").unwrap();
-    assert!(output.status.success(), "helm template {values:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text([output.stdout, output.stderr].concat())) }
 }
 
 /// The objects of a stream of YAML documents; one that is empty or all comment is none.
@@ -95,10 +102,8 @@ impl Account {
         let word = |field: &str| account["metadata"][field].as_str().expect("it has a name and a namespace");
         let (namespace, name) = (word("namespace"), word("name"));
         for role in of_kind(&["Role", "ClusterRole"]) {
-            let at = role["metadata"]["namespace"].as_str();
-            for rule in serde_json::from_value::<Vec<PolicyRule>>(role["rules"].clone()).unwrap() {
-                until_allowed(&client, &format!("system:serviceaccount:{namespace}:{name}"), at, &rule).await;
-            }
+            let rules: Vec<PolicyRule> = serde_json::from_value(role["rules"].clone()).unwrap();
+            until_allowed(&client, (namespace, name), role["metadata"]["namespace"].as_str(), &rules).await;
         }
         Self::of(plane, namespace, name).await
     }
@@ -135,12 +140,19 @@ pub(crate) async fn create(client: &Client, object: &Value) {
     api.create(&PostParams::default(), &object).await.unwrap();
 }
 
-/// Waits until a user may do all that a rule says; the API server hears of its own rules a moment after they are stored.
-async fn until_allowed(client: &Client, user: &str, namespace: Option<&str>, rule: &PolicyRule) {
+/// Waits until a ServiceAccount may do what rules say; the API server hears of its own rules a moment after they are
+/// stored.
+pub(crate) async fn until_allowed(
+    client: &Client,
+    (of, name): (&str, &str),
+    namespace: Option<&str>,
+    rules: &[PolicyRule],
+) {
+    let user = format!("system:serviceaccount:{of}:{name}");
     let mut looks = tokio::time::interval(Duration::from_millis(10));
     let allowed = async {
-        for verb in &rule.verbs {
-            while !is_allowed(client, user, namespace, rule, verb).await {
+        for (rule, verb) in rules.iter().flat_map(|rule| rule.verbs.iter().map(move |verb| (rule, verb))) {
+            while !is_allowed(client, &user, namespace, rule, verb).await {
                 looks.tick().await;
             }
         }

@@ -86,8 +86,13 @@ impl World {
 
     /// Installs of these objects what an operator needs: its account and its flags.
     pub(crate) async fn install(&self, objects: &[serde_json::Value]) {
-        let installed = Installed { account: Account::create(self.plane, objects).await, flags: chart::flags(objects) };
-        assert!(self.installed.set(installed).is_ok(), "an operator is installed before the first one starts");
+        self.take(Account::create(self.plane, objects).await, objects);
+    }
+
+    /// Lets the operators of this world act as an account that is there, with the flags of these objects.
+    pub(crate) fn take(&self, account: Account, objects: &[serde_json::Value]) {
+        let installed = Installed { account, flags: chart::flags(objects) };
+        assert!(self.installed.set(installed).is_ok(), "the account is given before the first operator starts");
     }
 
     /// The chart is installed with the first operator of a world.
