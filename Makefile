@@ -23,7 +23,7 @@ demo: ## shows the operator at work on this machine, in about half a minute once
 test: lint controlplane waiting chart sdk-clients ## everything that CI runs
 	cargo build --release --package imagetask-operator
 	cargo test --workspace
-	cd tests/controlplane && go test -count=1 ./...
+	for module in tests/controlplane tests/waiting; do (cd $$module && go test -count=1 ./...) || exit 1; done
 	tests/demo/run
 
 .PHONY: soak
@@ -57,7 +57,7 @@ controlplane: ## builds the API server and etcd of the tests and the demo; about
 	tests/controlplane/build
 
 .PHONY: waiting
-waiting: ## builds helm and kstatus, which wait for ImageTasks in the tests; about 2 minutes the first time
+waiting: ## builds helm, kstatus, Flux's wait and Argo CD's Lua for the tests; about 3 minutes the first time
 	tests/waiting/build
 
 .PHONY: chart

@@ -9,6 +9,7 @@ mod batching;
 mod binary;
 mod chart;
 mod crd;
+mod docs;
 mod ends;
 mod generated;
 mod invariants;

@@ -3,8 +3,8 @@
 
 use futures::future::join_all;
 use imagetask_operator::api::{ImageTaskSpec, Phase};
-use kube::api::PostParams;
 use kube::ResourceExt;
+use kube::api::PostParams;
 use serde_json::{Value, json};
 use simulator::{Simulator, Task};
 
