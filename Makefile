@@ -56,6 +56,10 @@ crds: ## writes the CRD, also the chart's, from the types in src/api
 controlplane: ## builds the API server and etcd of the tests and the demo; about 10 minutes the first time
 	tests/controlplane/build
 
+.PHONY: image
+image: ## builds the operator's image as an OCI layout in target/image, without a container engine
+	packaging/image
+
 .PHONY: waiting
 waiting: ## builds helm, kstatus, Flux's wait and Argo CD's Lua for the tests; about 3 minutes the first time
 	tests/waiting/build

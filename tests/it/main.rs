@@ -12,6 +12,7 @@ mod crd;
 mod docs;
 mod ends;
 mod generated;
+mod image;
 mod invariants;
 mod rbac;
 mod schema;
