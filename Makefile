@@ -26,6 +26,11 @@ test: lint controlplane waiting chart sdk-clients ## everything that CI runs
 	for module in tests/controlplane tests/waiting; do (cd $$module && go test -count=1 ./...) || exit 1; done
 	tests/demo/run
 
+.PHONY: test-matrix
+test-matrix: controlplane waiting ## the integration tests on the oldest supported Kubernetes and one in the middle; long
+	cargo build --release --package imagetask-operator
+	tests/matrix/run
+
 .PHONY: soak
 soak: controlplane fuzzer ## long runs: many seeds of the fault suite, then the fuzz targets on nightly Rust
 	IMAGETASK_FAULTS_SEEDS=$(SEEDS) cargo test --test faults -- --nocapture
