@@ -5,9 +5,10 @@ SHELL := bash
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
-# Seeds of the fault suite, and seconds for each fuzz target, of one `make soak`.
+# Seeds of the fault suite, seconds for each fuzz target, and take-overs of leadership, of one `make soak`.
 SEEDS := 20
 FUZZ_SECONDS := 60
+TAKEOVERS := 100
 TOOLS := target/tools
 GO_MODULES := tests/controlplane tests/simulator/sdk/go tests/waiting
 
@@ -32,8 +33,9 @@ test-matrix: controlplane waiting ## the integration tests on the oldest support
 	tests/matrix/run
 
 .PHONY: soak
-soak: controlplane fuzzer ## long runs: many seeds of the fault suite, then the fuzz targets on nightly Rust
+soak: controlplane fuzzer ## long runs: many seeds of the fault suite, many take-overs, the fuzz targets on nightly Rust
 	IMAGETASK_FAULTS_SEEDS=$(SEEDS) cargo test --test faults -- --nocapture
+	IMAGETASK_TAKEOVERS=$(TAKEOVERS) cargo test --test it takeovers::there_are_never_two_writers -- --nocapture
 	for target in answer view; do \
 		mkdir -p fuzz/target/corpus/$$target; \
 		PATH=$$PWD/$(TOOLS)/bin:$$PATH cargo +nightly fuzz run $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \
@@ -66,7 +68,7 @@ image: ## builds the operator's image as an OCI layout in target/image, without 
 	packaging/image
 
 .PHONY: waiting
-waiting: ## builds helm, kstatus, Flux's wait and Argo CD's Lua for the tests; about 3 minutes the first time
+waiting: ## builds helm, kstatus, Flux's wait and Argo CD's Lua for the tests, and a candidate; about 3 minutes the first time
 	tests/waiting/build
 
 .PHONY: chart

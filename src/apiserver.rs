@@ -17,7 +17,7 @@ pub enum CallError {
     /// What it was about is not there.
     #[error("not found")]
     NotFound,
-    /// It has changed since it was read.
+    /// It has changed since it was read, or is there already.
     #[error("it has changed meanwhile")]
     Conflict,
     /// The operator may not do this.
@@ -30,14 +30,34 @@ pub enum CallError {
 
 /// Waits for a call, but not for ever.
 pub async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
-    match timeout(LONGEST, call).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(kube::Error::Api(status))) if is_not_found(&status) => Err(CallError::NotFound),
-        Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Err(CallError::Conflict),
-        Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => Err(CallError::Forbidden(status.message.clone())),
-        Ok(Err(kube::Error::Api(status))) => Err(CallError::Failed(format!("{} ({})", status.message, status.code))),
-        Ok(Err(error)) => Err(CallError::Failed(chain(&error))),
-        Err(_) => Err(CallError::Failed(format!("the API server did not answer within {LONGEST:?}"))),
+    bounded_by(LONGEST, call).await
+}
+
+/// Waits for a call no longer than `patience`.
+pub async fn bounded_by<T>(patience: Duration, call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match timeout(patience, call).await {
+        Ok(answer) => answer.map_err(CallError::from),
+        Err(_) => Err(CallError::Failed(format!("the API server did not answer within {patience:?}"))),
+    }
+}
+
+impl From<kube::Error> for CallError {
+    fn from(error: kube::Error) -> Self {
+        // The parser repeats the value that it stumbles over, which may be a key of a Secret.
+        if let kube::Error::SerdeError(error) = &error {
+            let place = (error.line(), error.column());
+            return Self::Failed(format!("the answer of the API server cannot be read (line, column: {place:?})"));
+        }
+        let kube::Error::Api(status) = error else { return Self::Failed(chain(&error)) };
+        if is_not_found(&status) {
+            Self::NotFound
+        } else if status.is_conflict() || status.is_already_exists() {
+            Self::Conflict
+        } else if status.is_forbidden() {
+            Self::Forbidden(status.message)
+        } else {
+            Self::Failed(format!("{} ({})", status.message, status.code))
+        }
     }
 }
 

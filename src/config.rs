@@ -1,5 +1,7 @@
 //! The command line and the environment: as typed, then as used. Every rule is checked once, here.
 
+mod candidacy;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,11 +10,15 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::credentials::{self, Credentials, CredentialsError};
-use crate::ecs::{Endpoint, Region};
-use crate::index::{Namespaces, Settings};
+use crate::ecs::{self, Endpoint, Region};
+use crate::index::{Namespaces, Own, Settings};
+use crate::lease::Candidacy;
 use crate::reconcile::Rules;
+use crate::role::{self, Role, RoleError};
 use crate::telemetry::LogFormat;
 use crate::watch::Scope;
+use candidacy::ElectionArgs;
+pub use candidacy::Surroundings;
 
 /// Follows asynchronous image tasks of Volcengine ECS and writes their progress into the status of ImageTasks.
 #[derive(Debug, Parser)]
@@ -83,8 +89,12 @@ pub struct RunArgs {
     default_credentials_namespaces: Vec<String>,
 
     /// Address of /livez, /readyz and /metrics; port 0 takes a free one.
-    #[arg(long, env = "IMAGETASK_LISTEN", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "IMAGETASK_LISTEN", default_value = "0.0.0.0:8080", value_parser = listen)]
     listen: SocketAddr,
+
+    /// Who works, where there are several replicas.
+    #[command(flatten)]
+    election: ElectionArgs,
 
     /// Form of the log. Default: text on a terminal, else json.
     #[arg(long, env = "IMAGETASK_LOG_FORMAT")]
@@ -100,6 +110,8 @@ pub struct Config {
     pub scopes: Vec<Scope>,
     /// Where `/livez`, `/readyz` and `/metrics` are served.
     pub listen: SocketAddr,
+    /// The role that gives the operator its own credentials, if no keys do.
+    pub role: Option<Role>,
     /// What decisions rest on.
     pub settings: Settings,
 }
@@ -109,14 +121,27 @@ pub struct Config {
 pub enum ConfigError {
     /// Credentials are lent that there are not.
     #[error(
-        "--default-credentials-namespaces lends the operator's own credentials, but {0}: set both {key} and {secret}, or lend nothing",
+        "--default-credentials-namespaces lends the operator's own credentials, but there are none: set {key} and {secret}, or {trn} and {file}, or lend nothing",
         key = credentials::ACCESS_KEY,
-        secret = credentials::SECRET_KEY
+        secret = credentials::SECRET_KEY,
+        trn = role::ROLE_TRN,
+        file = role::TOKEN_FILE
     )]
-    NothingToLend(#[source] CredentialsError),
+    NothingToLend,
     /// Own credentials are malformed.
     #[error("the environment variable {0}")]
     Credentials(#[source] CredentialsError),
+    /// A proxy that is none. It is not repeated, it may hold a password.
+    #[error(
+        "the environment variable {0} is not usable: give the URL of a proxy such as http://proxy.example.com:3128"
+    )]
+    Proxy(&'static str),
+    /// The own role is malformed.
+    #[error("the environment variable {0}")]
+    Role(#[source] RoleError),
+    /// Replicas would not find each other.
+    #[error("--lease-namespace is needed: neither a pod nor the kubeconfig's context names a namespace for the Lease")]
+    NoLeaseNamespace,
 }
 
 impl RunArgs {
@@ -125,22 +150,36 @@ impl RunArgs {
         self.log_format.unwrap_or_else(LogFormat::detect)
     }
 
-    /// Checks what only shows together, and reads own credentials through `variable`.
-    pub fn into_config(self, variable: impl Fn(&str) -> Option<Vec<u8>>) -> Result<Config, ConfigError> {
-        let lent_to = namespaces(self.default_credentials_namespaces);
-        let own = own_credentials(&variable, &lent_to)?;
-        let selector = self.selector;
-        let scope = |namespace| Scope { namespace, selector: selector.clone() };
+    /// The election that this replica stands for; `None`: there is no other one.
+    pub fn candidacy(&self, surroundings: &Surroundings) -> Result<Option<Candidacy>, ConfigError> {
+        self.election.candidacy(&self.scopes(), surroundings)
+    }
+
+    fn scopes(&self) -> Vec<Scope> {
+        let scope = |namespace| Scope { namespace, selector: self.selector.clone() };
         // A namespace that is named twice is watched once.
-        let namespaces: BTreeSet<String> = self.namespace.into_iter().collect();
-        let scopes = match namespaces.is_empty() {
+        let namespaces: BTreeSet<String> = self.namespace.iter().cloned().collect();
+        match namespaces.is_empty() {
             true => vec![scope(None)],
             false => namespaces.into_iter().map(|namespace| scope(Some(namespace))).collect(),
-        };
+        }
+    }
+
+    /// Checks what only shows together, and reads own credentials through `variable`.
+    pub fn into_config(self, variable: impl Fn(&str) -> Option<Vec<u8>>) -> Result<Config, ConfigError> {
+        let scopes = self.scopes();
+        let lent_to = namespaces(self.default_credentials_namespaces);
+        check_proxies(&variable)?;
+        let lends = lent_to != Namespaces::Named([].into());
+        let (own, role) = own_credentials(&variable)?;
+        if own.is_none() && lends {
+            return Err(ConfigError::NothingToLend);
+        }
         Ok(Config {
             endpoint: self.endpoint,
             scopes,
             listen: self.listen,
+            role,
             settings: Settings {
                 rules: Rules { not_found_grace: self.not_found_grace, stuck_after: self.stuck_after },
                 poll_interval: self.poll_interval,
@@ -148,25 +187,29 @@ impl RunArgs {
                 total_qps: self.total_qps,
                 progress_interval: self.progress_interval,
                 default_region: self.region,
-                own_credentials: own.map(Arc::new),
+                own_credentials: own,
                 lent_to,
             },
         })
     }
 }
 
-fn own_credentials(
-    variable: impl Fn(&str) -> Option<Vec<u8>>,
-    lent_to: &Namespaces,
-) -> Result<Option<Credentials>, ConfigError> {
-    let lends = *lent_to != Namespaces::Named([].into());
-    let named = [credentials::ACCESS_KEY, credentials::SECRET_KEY].into_iter().any(|key| variable(key).is_some());
-    match Credentials::from_pairs(&variable) {
-        Ok(credentials) => Ok(Some(credentials)),
-        Err(error) if lends => Err(ConfigError::NothingToLend(error)),
-        Err(error) if named => Err(ConfigError::Credentials(error)),
-        Err(_) => Ok(None),
+fn check_proxies(variable: impl Fn(&str) -> Option<Vec<u8>>) -> Result<(), ConfigError> {
+    let is_bad = |value: Vec<u8>| !value.is_empty() && !String::from_utf8(value).is_ok_and(|url| ecs::is_proxy(&url));
+    match ecs::PROXY_VARIABLES.into_iter().find(|name| variable(name).is_some_and(is_bad)) {
+        Some(name) => Err(ConfigError::Proxy(name)),
+        None => Ok(()),
     }
+}
+
+/// Keys win over a role, as they do in the SDKs' default chain.
+fn own_credentials(variable: impl Fn(&str) -> Option<Vec<u8>>) -> Result<(Option<Own>, Option<Role>), ConfigError> {
+    if [credentials::ACCESS_KEY, credentials::SECRET_KEY].into_iter().any(|key| variable(key).is_some()) {
+        let keys = Credentials::from_pairs(&variable).map_err(ConfigError::Credentials)?;
+        return Ok((Some(Own::Keys(Arc::new(keys))), None));
+    }
+    let role = Role::from_variables(&variable).map_err(ConfigError::Role)?;
+    Ok((role.is_some().then_some(Own::Role), role))
 }
 
 fn namespaces(names: Vec<String>) -> Namespaces {
@@ -187,7 +230,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     // More than a year is a slip of the keyboard, and keeps all sums of durations far from overflow.
     let year = Duration::from_secs(365 * 24 * 3600);
     let parsed = Duration::from(parsed);
-    if parsed > year || text.starts_with('-') { Err(expected()) } else { Ok(parsed) }
+    if text.is_empty() || parsed > year || text.starts_with('-') { Err(expected()) } else { Ok(parsed) }
 }
 
 fn poll_interval(text: &str) -> Result<Duration, String> {
@@ -202,11 +245,19 @@ fn rate(text: &str) -> Result<f64, String> {
     if accepted.contains(&rate) { Ok(rate) } else { Err("give a number from 0.01 to 100000".to_owned()) }
 }
 
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "give an IP address and a port, such as 0.0.0.0:8080".to_owned())
+}
+
 fn namespace(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let good = text.len() <= 63 && text.starts_with(edge) && text.ends_with(edge) && text.chars().all(allowed);
-    if good { Ok(text.to_owned()) } else { Err("give the name of a namespace".to_owned()) }
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err("give the name of a namespace: lower-case letters, digits and -".to_owned())
+    }
 }
 
 /// Checks the form of a label selector; the API server would refuse a bad one over and over.

@@ -19,12 +19,13 @@
 //! # Invariants
 //!
 //! - Only [`ecs`] speaks to the cloud.
-//! - Only [`write`] changes ImageTasks, and only [`events`] creates Events.
-//! - [`reconcile`], the conditions, the index, the signature and the schedule never await, and take the moment as an
-//!   argument; the clock is read in [`clock`] alone, the environment in `main`.
+//! - Only [`write`] changes ImageTasks, only [`events`] creates Events, and only [`lease`] writes the Lease.
+//! - [`reconcile`], [`election`], the conditions, the index, the signature and the schedule never await, and take the
+//!   moment as an argument; the clock is read in [`clock`] alone, the environment in `main`.
 //! - A task's facts live in one place, the [`index`]; everything else refers to them by key.
 //! - One account's trouble never delays another's tasks: each has a lane of its own.
 //! - Nothing but the cloud's word or the user's own timeout ends a task.
+//! - Of several replicas one asks, decides and writes, the leader; one that may lead no more ends.
 //!
 //! The first four are held by the tests in `tests/it/invariants.rs` over the source text and by `clippy.toml`, the others
 //! by the tests of the behaviour.
@@ -47,13 +48,20 @@ pub mod schema;
 pub mod write;
 pub mod events;
 
+pub mod election;
+pub mod lease;
+
 pub mod schedule;
 pub mod credentials;
+pub mod role;
+pub mod renew;
 pub mod apiserver;
 pub mod shared;
 pub mod clock;
 
 pub mod config;
+pub mod usage;
+pub mod cluster;
 pub mod operator;
 pub mod health;
 pub mod metrics;

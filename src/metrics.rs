@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::clock::Now;
 use crate::index::{Change, Index, News, Written};
 
 /// The metrics of one operator.
@@ -29,6 +30,7 @@ pub struct Metrics {
     pub watch_restarts: Counter,
     invalid_objects: Gauge,
     lanes: Family<LaneState, Gauge>,
+    leader: Gauge,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -83,6 +85,7 @@ impl Metrics {
             watch_restarts: Counter::default(),
             invalid_objects: Gauge::default(),
             lanes: Family::default(),
+            leader: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -121,7 +124,7 @@ impl Metrics {
     }
 
     /// The OpenMetrics text, with the index as it is now.
-    pub fn render(&self, index: &Index) -> String {
+    pub fn render(&self, index: &Index, now: Now) -> String {
         for (phase, count) in index.phases() {
             set(&self.tasks.get_or_create(&PhaseLabel { phase: phase.as_str() }), count);
         }
@@ -130,6 +133,7 @@ impl Metrics {
         }
         set(&self.status_queue, index.status_queue());
         set(&self.invalid_objects, index.invalid_objects());
+        set(&self.leader, usize::from(index.is_leading(now)));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a String takes any text");
         text
@@ -151,6 +155,7 @@ impl Metrics {
         own.register("watch_restarts", "Watches begun anew", self.watch_restarts.clone());
         own.register("invalid_objects", "ImageTasks that break the CRD", self.invalid_objects.clone());
         own.register("lanes", "Lanes (credentials and region) by state", self.lanes.clone());
+        own.register("leader", "Whether this replica leads", self.leader.clone());
         self.registry = registry;
     }
 }

@@ -5,18 +5,21 @@ use std::time::Duration;
 
 use kube::Client;
 use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::Config;
+use crate::election::Lost;
 use crate::health::Health;
 use crate::index::WatchId;
+use crate::lease::Candidacy;
 use crate::metrics::Metrics;
 use crate::schema::Schema;
 use crate::shared::Shared;
 use crate::{ecs, events};
-use crate::{poll, schema, server, watch, write};
+use crate::{lease, poll, schema, server, watch, write};
 
 /// How long a clean stop waits for writes, well under the 30 s after which a kubelet kills.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -33,26 +36,28 @@ pub enum OperatorError {
     /// The client of the API server could not be built.
     #[error("cannot build the client of the Kubernetes API server")]
     Kubernetes(#[source] kube::Error),
-    /// The HTTP server ended.
-    #[error("cannot serve /livez, /readyz and /metrics")]
-    Server(#[source] std::io::Error),
+    /// Another replica may lead now.
+    #[error(transparent)]
+    Lost(#[from] Lost),
     /// A loop ended that never does.
     #[error("the {0} loop has ended")]
     Ended(&'static str),
     /// A loop panicked.
     #[error("a loop has panicked")]
-    Panicked(#[from] tokio::task::JoinError),
+    Panicked(#[from] JoinError),
 }
 
-/// Runs the operator until `stop`, with the clients for watching and for writing kept apart, so that neither queues
-/// behind the other.
+/// Runs the operator until `stop`; the leader of several where it stands for election. The clients for watching, for
+/// writing and for the Lease are kept apart, so that none queues behind another.
 pub async fn run(
     config: Config,
+    candidacy: Option<Candidacy>,
     kubernetes: kube::Config,
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<(), OperatorError> {
     let cloud = ecs::Client::new(config.endpoint)?;
+    let sts = config.role.map(ecs::Sts::new).transpose()?;
     let client = || Client::try_from(kubernetes.clone()).map_err(OperatorError::Kubernetes);
     let (events, announcements) = events::queue();
     let shared = Arc::new(Shared::new(config.settings, Metrics::new(), events));
@@ -63,7 +68,7 @@ pub async fn run(
     watching.read_timeout = Some(Duration::from_secs(u64::from(watch::WATCH_SECONDS) + 20));
     watching.reset_reader_on_write = true;
     let watch_client = || Client::try_from(watching.clone()).map_err(OperatorError::Kubernetes);
-    let mut loops = tokio::task::JoinSet::new();
+    let mut loops = JoinSet::new();
     for (id, scope) in config.scopes.into_iter().enumerate() {
         let watching =
             watch::run(watch_client()?, scope, WatchId(id), shared.clone(), health.register_unready("watch"));
@@ -72,7 +77,7 @@ pub async fn run(
             OperatorError::Ended("watch")
         });
     }
-    let polling = poll::run(cloud, client()?, shared.clone(), health.register("poll"));
+    let polling = poll::run(cloud, sts, client()?, shared.clone(), health.register("poll"));
     loops.spawn(async {
         polling.await;
         OperatorError::Ended("poll")
@@ -83,30 +88,102 @@ pub async fn run(
         OperatorError::Ended("schema")
     });
     let serving = server::serve(listener, health.clone(), shared.clone());
-    loops.spawn(async { serving.await.map_or_else(OperatorError::Server, |()| OperatorError::Ended("server")) });
+    loops.spawn(async {
+        serving.await;
+        OperatorError::Ended("server")
+    });
+    let release = CancellationToken::new();
+    let electing = elect(candidacy, &kubernetes, &shared, &release, &health)?;
     let announcing = tokio::spawn(events::run(client()?, announcements, shared.clock, health.register("events")));
     let writes_stop = CancellationToken::new();
     let writing = write::run(client()?, shared, crd, writes_stop.clone(), health.register("write"));
-    let mut writing = tokio::spawn(writing);
-    let ended = tokio::select! {
-        () = stop.cancelled() => None,
-        ended = loops.join_next() => ended,
-        ended = &mut writing => Some(ended.map(|()| OperatorError::Ended("write"))),
+    let writing = tokio::spawn(writing);
+    Running { loops, writing, writes_stop, announcing, electing, release }.until(stop).await
+}
+
+/// Leads at once where there is no other replica.
+fn elect(
+    candidacy: Option<Candidacy>,
+    kubernetes: &kube::Config,
+    shared: &Arc<Shared>,
+    release: &CancellationToken,
+    health: &Health,
+) -> Result<JoinHandle<Result<(), Lost>>, OperatorError> {
+    let Some(candidacy) = candidacy else {
+        shared.change(|index, now| index.lead(Duration::MAX, now));
+        let release = release.clone();
+        return Ok(tokio::spawn(async move {
+            release.cancelled().await;
+            Ok(())
+        }));
     };
-    loops.shutdown().await;
-    writes_stop.cancel();
-    if !writing.is_finished() && timeout(DRAIN, &mut writing).await.is_err() {
-        warn!("stopped with statuses unwritten: they are found anew after the next start");
-        writing.abort();
+    // A retry of kube's own may outlive the term.
+    let mut config = kubernetes.clone();
+    config.default_retry = false;
+    let client = Client::try_from(config).map_err(OperatorError::Kubernetes)?;
+    Ok(tokio::spawn(lease::run(client, candidacy, shared.clone(), release.clone(), health.register("lease"))))
+}
+
+/// What runs, in the order in which it is stopped.
+struct Running {
+    loops: JoinSet<OperatorError>,
+    writing: JoinHandle<()>,
+    writes_stop: CancellationToken,
+    announcing: JoinHandle<()>,
+    electing: JoinHandle<Result<(), Lost>>,
+    release: CancellationToken,
+}
+
+impl Running {
+    /// Runs until `stop`, or until something ends that must not.
+    async fn until(mut self, stop: CancellationToken) -> Result<(), OperatorError> {
+        let ended = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            Some(ended) = self.loops.join_next() => Err(ended.unwrap_or_else(OperatorError::Panicked)),
+            ended = &mut self.writing => Err(ended.map_or_else(OperatorError::Panicked, |()| OperatorError::Ended("write"))),
+            // Another may lead now: whatever is still to be done is no more ours to do.
+            lost = &mut self.electing => return Err(unelected(lost)),
+        };
+        self.loops.shutdown().await;
+        self.drain().await?;
+        info!("stopped");
+        ended
     }
-    // With the loops and the writes gone nobody announces any more, and the Events that wait come to their end.
-    if timeout(LAST_EVENTS, announcing).await.is_err() {
-        warn!("stopped with events uncreated");
+
+    /// Lets what is decided come to its end, and gives the Lease back after it. Where writes are still under way the Lease
+    /// is not given back: they end with this process, and others wait for as long as they would after a crash.
+    async fn drain(&mut self) -> Result<(), OperatorError> {
+        self.writes_stop.cancel();
+        let last = async {
+            let written =
+                !self.writing.is_finished() && timeout(DRAIN, &mut self.writing).await.is_ok_and(|it| it.is_ok());
+            if !written {
+                warn!("stopped with statuses unwritten: they are found anew after the next start");
+                return false;
+            }
+            // With the loops and the writes gone nobody announces any more, and the Events that wait come to their end.
+            if timeout(LAST_EVENTS, &mut self.announcing).await.is_err() {
+                warn!("stopped with events uncreated");
+                self.announcing.abort();
+            }
+            true
+        };
+        let done = tokio::select! {
+            done = last => done,
+            lost = &mut self.electing => return Err(unelected(lost)),
+        };
+        if done {
+            self.release.cancel();
+            return (&mut self.electing).await?.map_err(OperatorError::Lost);
+        }
+        Ok(())
     }
-    info!("stopped");
+}
+
+fn unelected(ended: Result<Result<(), Lost>, JoinError>) -> OperatorError {
     match ended {
-        None => Ok(()),
-        Some(Ok(error)) => Err(error),
-        Some(Err(panicked)) => Err(panicked.into()),
+        Ok(Ok(())) => OperatorError::Ended("lease"),
+        Ok(Err(lost)) => OperatorError::Lost(lost),
+        Err(panicked) => OperatorError::Panicked(panicked),
     }
 }

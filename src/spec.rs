@@ -68,6 +68,9 @@ fn target(spec: &SpecView) -> Result<Target, InvalidSpec> {
         (Some(task), None, None) => Ok(Target::Task(parsed("taskId", TaskId::parse(task))?)),
         (None, Some(resource), Some(type_)) => {
             let resource = parsed("resourceId", ResourceId::parse(resource))?;
+            if !is_type(type_) {
+                return Err(InvalidSpec("type is not a word of up to 64 letters and digits".into()));
+            }
             Ok(Target::Newest { resource, type_: type_.clone() })
         }
         (None, None, _) | (Some(_), Some(_), _) => {
@@ -77,6 +80,13 @@ fn target(spec: &SpecView) -> Result<Target, InvalidSpec> {
             Err(InvalidSpec("type is required with resourceId and not allowed without it".into()))
         }
     }
+}
+
+/// `^[A-Za-z][A-Za-z0-9]{0,63}$`: a word that the cloud may come to know.
+fn is_type(word: &str) -> bool {
+    word.len() <= 64
+        && word.starts_with(|c: char| c.is_ascii_alphabetic())
+        && word.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 fn credentials(spec: &SpecView) -> Result<Option<Arc<str>>, InvalidSpec> {
@@ -179,6 +189,8 @@ mod tests {
         check(json!({"taskId": "t-1", "resourceId": "image-1"}), "exactly one of taskId and resourceId");
         check(json!({"taskId": "t-1", "type": "CopyImage"}), "type is required with resourceId");
         check(json!({"resourceId": "image-1"}), "type is required with resourceId");
+        check(json!({"resourceId": "image-1", "type": "Copy\nImage"}), "type is not a word");
+        check(json!({"resourceId": "image-1", "type": "A".repeat(65)}), "type is not a word");
         check(json!({"taskId": 7}), "taskId is of the wrong type");
         check(json!({"taskId": "t-****"}), "taskId: ");
         check(json!({"taskId": "t-1", "region": "a/b"}), "region: ");

@@ -17,7 +17,7 @@ use crate::schema::Schema;
 use crate::shared::Shared;
 
 /// Name under which the API server records who owns a field.
-const FIELD_MANAGER: &str = "imagetask-operator";
+pub const FIELD_MANAGER: &str = "imagetask-operator";
 
 /// Writes whatever is due until `stop`, then lets the writes under way and those that wait come to their end.
 pub async fn run(client: Client, shared: Arc<Shared>, schema: Arc<Schema>, stop: CancellationToken, health: Loop) {

@@ -427,16 +427,19 @@ mod tests {
         };
         Status {
             observed_generation: 3,
-            reported: Some(Reported {
-                id: "t-1".into(),
-                type_: Some("ExportImage".into()),
-                status: Some("Defragmenting".into()),
-                process: Some(42),
-                resource: Some("image-1".into()),
-                created: Some("2022-05-06T00:01:00+08:00".into()),
-                updated: Some("2022-05-06T00:02:00+08:00".into()),
-                ended: Some("yesterday".into()),
-            }),
+            reported: Some(Reported::new(
+                Some(42),
+                [
+                    "t-1",
+                    "ExportImage",
+                    "Defragmenting",
+                    "image-1",
+                    "2022-05-06T00:01:00+08:00",
+                    "2022-05-06T00:02:00+08:00",
+                    "yesterday",
+                ]
+                .map(Some),
+            )),
             region: Some(Region::parse("cn-beijing").unwrap()),
             completion: Some(at(4)),
             handled: Some("now".into()),

@@ -3,7 +3,6 @@
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use reqwest::Url;
@@ -11,7 +10,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use secrecy::ExposeSecret;
 
 use super::endpoint::{address, host};
-use super::error::{Cause, sanitise};
+use super::http::{self, Body, BuildError, Timeouts};
 use super::wire::{self, Head, Page};
 use super::{Batch, Endpoint, Error, ErrorKind, Region, Task, sign};
 use crate::credentials::Credentials;
@@ -23,15 +22,6 @@ pub struct Client {
     endpoint: Option<Endpoint>,
     /// Seconds by which the cloud's clock is ahead of ours, as far as it ever mattered.
     skew: Arc<AtomicI64>,
-}
-
-/// Bounds of one HTTP request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// Until the connection stands, TLS included.
-    pub connect: Duration,
-    /// From the start until the last byte of the answer.
-    pub request: Duration,
 }
 
 /// The tasks that the cloud told of.
@@ -47,17 +37,6 @@ pub struct Answer {
     pub calls: u32,
 }
 
-/// The HTTP client cannot be built.
-#[derive(Debug, thiserror::Error)]
-#[error("the HTTP client cannot be built: check that the system has CA certificates")]
-pub struct BuildError(#[source] reqwest::Error);
-
-impl Timeouts {
-    /// 5 s: a handshake takes 3 round trips of 0.3 s between continents, with room for one lost packet (3 s).
-    /// 10 s: the default poll interval; a later answer is as good as the next one.
-    pub const DEFAULT: Self = Self { connect: Duration::from_secs(5), request: Duration::from_secs(10) };
-}
-
 impl Client {
     /// A client of the administrator's endpoint; `None` finds the host by region, as the SDKs do.
     ///
@@ -69,24 +48,7 @@ impl Client {
 
     /// Like [`Client::new`], with other bounds.
     pub fn with_timeouts(endpoint: Option<Endpoint>, timeouts: Timeouts) -> Result<Self, BuildError> {
-        let clear = endpoint.as_ref().is_some_and(Endpoint::is_clear);
-        let builder = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(timeouts.connect)
-            .timeout(timeouts.request)
-            .https_only(!clear)
-            // A signature counts for one host and one attempt.
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .pool_max_idle_per_host(MAX_IDLE)
-            // A connection that died unnoticed would fail every call for as long as TCP retransmits.
-            .http2_keep_alive_while_idle(true)
-            .http2_keep_alive_interval(timeouts.connect)
-            .http2_keep_alive_timeout(timeouts.connect);
-        // No proxy leads to this machine's own loopback, and what goes in clear must not leave it.
-        let local = endpoint.as_ref().is_some_and(Endpoint::is_loopback);
-        let builder = if local { builder.no_proxy() } else { builder };
-        Ok(Self { http: builder.build().map_err(BuildError)?, endpoint, skew: Arc::default() })
+        Ok(Self { http: http::client(endpoint.as_ref(), timeouts)?, endpoint, skew: Arc::default() })
     }
 
     /// Asks one question, page by page, and reads `now` once for each request that it signs.
@@ -109,6 +71,10 @@ impl Client {
             let query = wire::query(batch, tokens.last().map(String::as_str));
             let page = question.page(&query).await;
             let page = page.map_err(|error| Error { calls: question.calls, ..error })?;
+            // "No list" means no tasks on the first page only: where a token promised more it hides some.
+            if !page.listed && !tokens.is_empty() {
+                return Err(Error::broken_off(page.request_id, question.calls));
+            }
             tasks.extend(page.tasks.into_iter().filter(|task| batch.asks_for(task)));
             match page.next {
                 Some(token) if leads_on(&token, &tokens) => tokens.push(token),
@@ -124,14 +90,6 @@ impl Client {
         }
     }
 }
-
-const USER_AGENT: &str = concat!("imagetask-operator/", env!("CARGO_PKG_VERSION"));
-
-/// 8: at 100 calls a second in total and 50 ms each, some 5 are under way at a time.
-const MAX_IDLE: usize = 8;
-
-/// 1 MiB: 100 tasks of 8 fields of at most 128 characters of 4 bytes are 0.4 MiB; the rest is for names and envelope.
-const MAX_BODY: usize = 1024 * 1024;
 
 /// 20: a server that ignores `MaxResults` needs 5 pages of 20 for 100 tasks; the rest is for images
 /// with up to 20 tasks each.
@@ -175,7 +133,7 @@ impl Paging<'_> {
         url.set_query(Some(query));
         let request = self.client.http.get(url).headers(self.headers(query, at));
         let response = request.send().await.map_err(Error::transport)?;
-        Ok((head(&response, at), body(response).await))
+        Ok((http::head(&response, at), http::body(response).await))
     }
 
     /// Everything that is signed but the host, and the signature. A content type would only add a way to fail.
@@ -202,31 +160,6 @@ fn hidden(value: &str) -> HeaderValue {
     let mut value = HeaderValue::from_str(value).expect("keys, regions and dates are visible ASCII");
     value.set_sensitive(true);
     value
-}
-
-fn head(response: &reqwest::Response, at: Timestamp) -> Head {
-    let header = |name: &str| response.headers().get(name)?.to_str().ok();
-    Head {
-        status: response.status().as_u16(),
-        date: header("date").and_then(wire::http_date),
-        retry_after: header("retry-after").and_then(|value| wire::retry_after(value, at)),
-        request_id: header("x-top-request-id").and_then(sanitise),
-    }
-}
-
-/// A body, or why there is none.
-type Body = Result<Vec<u8>, Cause>;
-
-/// Stops at [`MAX_BODY`], so that no answer can fill the memory.
-async fn body(mut response: reqwest::Response) -> Body {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url)? {
-        if body.len() + chunk.len() > MAX_BODY {
-            return Err(Cause::Oversized { limit: MAX_BODY });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 /// Whether to follow a token: not round in a circle, not for ever.
@@ -263,11 +196,14 @@ mod tests {
     use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::sync::Mutex;
     use std::thread;
+    use std::time::Duration;
 
     use serde_json::{Value, json};
 
     use super::*;
     use crate::credentials::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN};
+    use crate::ecs::error::Cause;
+    use crate::ecs::http::{MAX_BODY, USER_AGENT};
     use crate::ecs::{Ids, ResourceId, TaskId};
 
     /// The first second of every world.
@@ -482,6 +418,16 @@ mod tests {
         let cloud = Cloud::new(vec![tasks(json!([{"Id": "t-1"}]), "p2"), refusal(429, &[], "FlowLimitExceeded")]);
         let throttled = ErrorKind::Throttled { retry_after: None };
         assert_eq!(seen(cloud.ask(&batch(&["t-1"])).await), (throttled, Some(429), 2, None));
+    }
+
+    #[tokio::test]
+    async fn a_promised_page_without_a_list_fails_the_question() {
+        for result in [json!(null), json!({}), json!({"Tasks": null})] {
+            let body = json!({"ResponseMetadata": {"RequestId": "r-1"}, "Result": result}).to_string();
+            let cloud = Cloud::new(vec![tasks(json!([{"Id": "t-1"}]), "p2"), http(200, &[], &body)]);
+            let cause = Some(Cause::Misshapen.to_string());
+            assert_eq!(seen(cloud.ask(&batch(&["t-1"])).await), (ErrorKind::Unavailable, None, 2, cause));
+        }
     }
 
     #[tokio::test]

@@ -93,6 +93,12 @@ pub(super) fn address(endpoint: Option<&Endpoint>, region: &Region) -> Url {
     Url::parse(&format!("https://{host}/")).expect("host names of regions are lower-case letters, digits, - and .")
 }
 
+/// The address of STS; one host serves all regions (volcengine-go-sdk v1.2.49, `DefaultEndpoint`).
+pub(super) fn sts(endpoint: Option<&Endpoint>) -> Url {
+    let own = || Url::parse("https://sts.volcengineapi.com/").expect("it is a URL");
+    endpoint.map_or_else(own, |Endpoint(url)| url.clone())
+}
+
 /// The host as it goes over the wire: with its port unless that is the scheme's own.
 pub(super) fn host(address: &Url) -> String {
     let host = address.host_str().unwrap_or_default();
@@ -106,7 +112,7 @@ const OWN_HOST: [&str; 5] =
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{any, prop_assert, proptest};
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     use super::*;
 
@@ -200,6 +206,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_region_leads_to_a_host_of_the_cloud_and_nowhere_else(any in any::<String>(), odd in "[a-z0-9.:/@?#%\\\\-]{0,34}", good in "[a-z0-9-]{1,32}") {
+            for text in [any, odd, good] {
+                let Ok(region) = Region::parse(&text) else { continue };
+                let url = address(None, &region);
+                let hosts = ["open.volcengineapi.com".to_owned(), format!("ecs.{text}.volcengineapi.com")];
+                prop_assert!(hosts.contains(&url.host_str().unwrap_or_default().to_owned()), "{url}");
+                prop_assert_eq!(url.as_str(), format!("https://{}/", host(&url)));
+            }
+        }
+
         #[test]
         fn what_is_accepted_in_clear_stays_on_this_machine(text in any::<String>(), host in "[a-z0-9.:\\[\\]@/]{0,12}") {
             for text in [text, format!("http://{host}")] {

@@ -144,6 +144,18 @@ impl Error {
         }
     }
 
+    /// A page that was promised is none.
+    pub(super) fn broken_off(request_id: Option<Box<str>>, calls: u32) -> Self {
+        Self {
+            kind: ErrorKind::Unavailable,
+            code: None,
+            http_status: None,
+            request_id,
+            calls,
+            source: Some(Cause::Misshapen),
+        }
+    }
+
     /// The cloud answered, and not with tasks.
     pub(super) fn refused(code: Option<Box<str>>, http_status: u16, retry_after: Option<Duration>) -> Self {
         Self {

@@ -1,6 +1,7 @@
 //! The names of tasks and images, and the set of them that fits into one call.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::Task;
 
@@ -16,7 +17,7 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Reads `^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$`, so nothing that needs escaping passes.

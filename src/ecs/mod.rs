@@ -1,4 +1,5 @@
-//! The client of ECS `DescribeTasks`: one question about up to 100 tasks, one signed GET a page.
+//! The client of ECS `DescribeTasks`: one question about up to 100 tasks, one signed GET a page; and of the one call of
+//! STS that gives the operator its own credentials.
 //!
 //! Nothing here decides, schedules or retries; an [`Error`] says what the next step is.
 //! The call is docs 6396/120437, the signature docs 6369/67268 to 67270 (read 2026-11).
@@ -6,15 +7,19 @@
 mod client;
 mod endpoint;
 mod error;
+mod http;
 mod ids;
 mod sign;
+mod sts;
 mod task;
 mod wire;
 
-pub use client::{Answer, BuildError, Client, Timeouts};
+pub use client::{Answer, Client};
 pub use endpoint::{Endpoint, EndpointError, Region, RegionError};
 pub use error::{Error, ErrorKind};
+pub use http::{BuildError, PROXY_VARIABLES, Timeouts, is_proxy};
 pub use ids::{Batch, IdError, Ids, MAX_ID, ResourceId, TaskId};
+pub use sts::{Session, Sts};
 pub use task::{MAX_STATUS, MAX_TIME, MAX_TYPE, Task, TaskProgress};
 
 /// The decoder of answers for the fuzz targets, which know no other inside of this module.

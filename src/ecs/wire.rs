@@ -29,6 +29,8 @@ pub(super) struct Head {
 pub(super) struct Page {
     /// What could be read, in the cloud's order; asked for or not, possibly repeated.
     pub tasks: Vec<Task>,
+    /// Whether there was a list of tasks at all, an empty one included.
+    pub listed: bool,
     /// Where the next page begins; absent on the last one.
     pub next: Option<String>,
     /// Sanitised.
@@ -47,13 +49,22 @@ pub(super) fn query(batch: &Batch, next: Option<&str>) -> String {
 
 /// What an answer says; its body may also be the reason why there is none.
 pub(super) fn decode(head: &Head, body: Result<Vec<u8>, Cause>) -> Result<Page, Error> {
-    let body: Value =
+    let (result, request_id) = open(head, body)?;
+    match content(&result) {
+        Some((tasks, next)) => Ok(Page { listed: result["Tasks"].is_array(), tasks, next, request_id }),
+        None => Err(Error { request_id, ..head.unreadable(Cause::Misshapen) }),
+    }
+}
+
+/// The result in an answer's envelope and the sanitised request id, or the refusal that stands in its place.
+pub(super) fn open(head: &Head, body: Result<Vec<u8>, Cause>) -> Result<(Value, Option<Box<str>>), Error> {
+    let mut body: Value =
         body.and_then(|body| Ok(serde_json::from_slice(&body)?)).map_err(|cause| head.unreadable(cause))?;
     let named = body["ResponseMetadata"]["RequestId"].as_str().and_then(sanitise);
     let request_id = named.or_else(|| head.request_id.clone());
-    match content(head, &body) {
-        Ok((tasks, next)) => Ok(Page { tasks, next, request_id }),
-        Err(error) => Err(Error { request_id, ..error }),
+    match refusal(head, &body) {
+        None => Ok((body["Result"].take(), request_id)),
+        Some(error) => Err(Error { request_id, ..error }),
     }
 }
 
@@ -84,23 +95,20 @@ impl Head {
         Error::refused(code, self.status, self.retry_after)
     }
 
-    fn unreadable(&self, cause: Cause) -> Error {
+    pub(super) fn unreadable(&self, cause: Cause) -> Error {
         Error { request_id: self.request_id.clone(), source: Some(cause), ..self.refused(None) }
     }
 }
 
-fn content(head: &Head, body: &Value) -> Result<(Vec<Task>, Option<String>), Error> {
+fn refusal(head: &Head, body: &Value) -> Option<Error> {
     let metadata = &body["ResponseMetadata"];
     if !metadata.is_object() {
-        return Err(gateway_refusal(head, body));
+        return Some(gateway_refusal(head, body));
     }
     if !metadata["Error"].is_null() {
-        return Err(head.refused(metadata["Error"]["Code"].as_str().and_then(sanitise)));
+        return Some(head.refused(metadata["Error"]["Code"].as_str().and_then(sanitise)));
     }
-    if !(200..300).contains(&head.status) {
-        return Err(head.refused(None));
-    }
-    result(&body["Result"]).ok_or_else(|| head.unreadable(Cause::Misshapen))
+    (!(200..300).contains(&head.status)).then(|| head.refused(None))
 }
 
 /// The body that a gateway writes in place of the envelope (volcengine-go-sdk v1.2.49,
@@ -116,7 +124,7 @@ fn gateway_refusal(head: &Head, body: &Value) -> Error {
 }
 
 /// Tasks and next token. No result, or no list in it, means no tasks, as the SDKs read it.
-fn result(result: &Value) -> Option<(Vec<Task>, Option<String>)> {
+fn content(result: &Value) -> Option<(Vec<Task>, Option<String>)> {
     let tasks = match &result["Tasks"] {
         Value::Null => Vec::new(),
         Value::Array(tasks) => tasks.iter().filter_map(task).collect(),
@@ -194,7 +202,7 @@ mod tests {
     }
 
     fn page(tasks: Vec<Task>, next: Option<&str>) -> Page {
-        Page { tasks, next: next.map(str::to_owned), request_id: Some("r-1".into()) }
+        Page { tasks, listed: true, next: next.map(str::to_owned), request_id: Some("r-1".into()) }
     }
 
     type Seen = (ErrorKind, Option<Box<str>>, Option<u16>, Option<Box<str>>);
@@ -220,20 +228,26 @@ mod tests {
             ended_at: Some("2022-05-06T00:07:12+08:00".into()),
             ..bare("t-ybnz9qci2sahiqdl0001")
         };
-        let page = Page { tasks: vec![task], next: None, request_id: Some("202106111445100102252431000052".into()) };
+        let page = Page {
+            tasks: vec![task],
+            listed: true,
+            next: None,
+            request_id: Some("202106111445100102252431000052".into()),
+        };
         assert_eq!(decode(&head(200), Ok(DOCUMENTED.into())).unwrap(), page);
     }
 
     #[test]
     fn no_result_or_no_list_is_an_answer_without_tasks() {
-        for empty in [json!(null), json!({}), json!({"Tasks": null, "NextToken": null}), json!({"Tasks": []})] {
-            assert_eq!(answer(empty).unwrap(), page(vec![], None));
+        for empty in [json!(null), json!({}), json!({"Tasks": null, "NextToken": null})] {
+            assert_eq!(answer(empty).unwrap(), Page { listed: false, ..page(vec![], None) });
         }
+        assert_eq!(answer(json!({"Tasks": []})).unwrap(), page(vec![], None));
     }
 
     #[test]
     fn a_next_token_is_kept_as_it_is() {
-        assert_eq!(answer(json!({"NextToken": "a+b/c=="})).unwrap(), page(vec![], Some("a+b/c==")));
+        assert_eq!(answer(json!({"Tasks": [], "NextToken": "a+b/c=="})).unwrap(), page(vec![], Some("a+b/c==")));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::entry::{Entry, Seat, Sighting};
 use super::key::{EntryKey, WatchId};
+use super::leading::Term;
 use super::writes::Pending;
 use super::{Index, is_done, key_of};
 use crate::api::ImageTaskView;
@@ -29,7 +30,7 @@ impl Index {
 
     /// An object is there, or has changed. Returns whether it could be read at all.
     pub fn arrives(&mut self, view: ImageTaskView, watch: WatchId, now: Now) -> bool {
-        let Some(mut seen) = Sighting::of(view) else { return false };
+        let Some(seen) = Sighting::of(view) else { return false };
         let list = self.lists.get(&watch).copied().unwrap_or_default();
         if let Some(key) = self.find(&seen.object) {
             let entry = &mut self.entries[key.slot as usize];
@@ -37,7 +38,10 @@ impl Index {
                 (entry.watch, entry.list) = (watch, list);
                 // What is older than our last write was decided upon already.
                 if seen.version >= entry.version {
-                    self.changes(key, seen, now);
+                    match self.term {
+                        Term::Asleep => self.changes_asleep(key, seen, now),
+                        Term::Until(_) => self.changes(key, seen, now),
+                    }
                 }
                 return true;
             }
@@ -48,9 +52,10 @@ impl Index {
         if is_done(&followed, now, &self.settings.rules) {
             return true;
         }
-        seen.object.namespace = self.intern(&seen.object.namespace);
         let key = self.insert(seen, followed, watch, list);
-        self.review(key, now);
+        if self.is_awake() {
+            self.review(key, now);
+        }
         true
     }
 
@@ -100,7 +105,7 @@ impl Index {
         }
     }
 
-    fn followed(&self, seen: &Sighting, now: Now) -> Followed {
+    pub(super) fn followed(&self, seen: &Sighting, now: Now) -> Followed {
         let status = Status::parse(&seen.status);
         let spec = Spec::parse(&seen.spec);
         Followed {
@@ -118,7 +123,7 @@ impl Index {
 
     fn settle_rights(&mut self, key: EntryKey) {
         let entry = &self.entries[key.slot as usize];
-        let permitted = self.permits(&entry.followed.spec, &entry.object.namespace);
+        let permitted = self.permits(&entry.followed.spec, self.directory.namespace(entry.tenant));
         let region = self.region(&entry.followed.spec, &entry.followed.status);
         let followed = &mut self.entries[key.slot as usize].followed;
         (followed.permitted, followed.region) = (permitted, region);
@@ -139,11 +144,11 @@ impl Index {
     fn insert(&mut self, seen: Sighting, followed: Followed, watch: WatchId, list: u64) -> EntryKey {
         self.serial = self.serial.wrapping_add(1);
         let serial = self.serial;
-        let object = seen.object.clone();
         let unseen = followed.status == Status::UNSEEN;
         let slot = self.entries.insert(Entry {
             serial,
-            object: seen.object,
+            tenant: self.directory.enter(&seen.object.namespace),
+            name: seen.object.name,
             uid: seen.uid,
             version: seen.version,
             watched: seen.version,
@@ -155,7 +160,7 @@ impl Index {
             pending: Pending::of_unseen(unseen),
         });
         let slot = u32::try_from(slot).expect("memory ends before 4 billion entries");
-        self.by_name.insert(object, slot);
+        self.directory.insert(&self.entries, slot);
         EntryKey { slot, serial }
     }
 }

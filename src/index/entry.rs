@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use super::Announcement;
+use super::directory::Tenant;
 use super::key::{ObjectName, WatchId};
 use super::writes::Pending;
 use crate::api::conditions::Course;
@@ -14,7 +15,8 @@ use crate::followed::Followed;
 /// An unfinished ImageTask.
 pub(super) struct Entry {
     pub(super) serial: u32,
-    pub(super) object: ObjectName,
+    pub(super) tenant: Tenant,
+    pub(super) name: Box<str>,
     pub(super) uid: Box<str>,
     /// Newest resourceVersion seen, from a watch or from the answer to a write.
     pub(super) version: u64,
@@ -75,10 +77,10 @@ impl Sighting {
 
 impl Entry {
     /// What is told of the standing of an entry.
-    pub(super) fn announcement(&self) -> Option<Announcement> {
+    pub(super) fn announcement(&self, object: ObjectName) -> Option<Announcement> {
         let standing = self.followed.status.standing.as_ref()?;
         Some(Announcement {
-            object: self.object.clone(),
+            object,
             uid: self.uid.clone(),
             good: standing.course == Course::Succeeded,
             reason: standing.reason,

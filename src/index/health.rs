@@ -31,6 +31,22 @@ impl LaneHealth {
         }
     }
 
+    /// What every call fails with.
+    pub(super) fn kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Well => None,
+            Self::Probing { kind, .. } => Some(*kind),
+        }
+    }
+
+    /// Probes as soon as that, for there is reason to hope.
+    pub(super) fn probe_at(&mut self, moment: Duration) {
+        match self {
+            Self::Well => {}
+            Self::Probing { next, .. } => *next = moment.min(*next),
+        }
+    }
+
     /// Nothing may be asked before.
     pub(super) fn next_probe(&self) -> Duration {
         match self {

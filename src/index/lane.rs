@@ -1,15 +1,16 @@
 //! One lane: the ids that are asked with one set of credentials in one region, and at what rate.
 
-use std::hash::BuildHasher;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
-use super::EntryKey;
+use super::directory::Tenant;
 use super::health::LaneHealth;
 use super::ring::{Company, Picked, Place, Ring};
+use super::source::Identity;
 use super::subject::{Subject, SubjectId};
 use crate::credentials::Credentials;
 use crate::ecs::{Batch, ErrorKind, Ids, Region};
@@ -22,13 +23,17 @@ const BURST: u32 = 2;
 
 /// One lane.
 pub(super) struct Lane {
+    pub(super) identity: Identity,
     pub(super) region: Region,
     pub(super) credentials: Arc<Credentials>,
     pub(super) subjects: Slab<Subject>,
-    by_id: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    pub(super) by_id: HashTable<u32>,
+    pub(super) hasher: DefaultHashBuilder,
+    /// How many ids each tenant has here.
+    pub(super) tenants: HashMap<Tenant, usize>,
     pub(super) tasks: Ring,
     pub(super) resources: Ring,
+    pub(super) last_were_tasks: bool,
     rate: Rate,
     pub(super) health: LaneHealth,
     /// What is told to everyone here while the lane fails.
@@ -42,6 +47,10 @@ pub(super) struct Lane {
     pub(super) in_flight: usize,
     most_in_flight: usize,
     pub(super) interval: Duration,
+    /// When it has something to ask, as far as the agenda of all lanes knows.
+    pub(super) planned: Option<Duration>,
+    /// Number of its last turn among all lanes.
+    pub(super) last_turn: u64,
 }
 
 /// One question, to be put now.
@@ -52,23 +61,25 @@ pub(super) struct Asked {
     pub(super) lag: Duration,
 }
 
-/// What a lane does next.
-pub(super) enum Turn {
-    Ask(Asked),
-    /// Nothing before this moment; `None`: nothing before an answer or a new id comes.
-    Wait(Option<Duration>),
-}
-
 impl Lane {
-    pub(super) fn new(region: Region, credentials: Arc<Credentials>, qps: f64, interval: Duration) -> Self {
+    pub(super) fn new(
+        identity: Identity,
+        region: Region,
+        credentials: Arc<Credentials>,
+        qps: f64,
+        interval: Duration,
+    ) -> Self {
         Self {
+            identity,
             region,
             credentials,
             subjects: Slab::new(),
             by_id: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
+            tenants: HashMap::new(),
             tasks: Ring::default(),
             resources: Ring::default(),
+            last_were_tasks: false,
             rate: Rate::new(qps, BURST),
             health: LaneHealth::default(),
             trouble: None,
@@ -79,6 +90,8 @@ impl Lane {
             // Calls that take up to 2 s do not lower the rate; a hanging lane holds no more.
             most_in_flight: (qps * 2.0).ceil().max(2.0) as usize,
             interval,
+            planned: None,
+            last_turn: 0,
         }
     }
 
@@ -90,6 +103,19 @@ impl Lane {
     /// Whether the lane as a whole fails.
     pub(super) fn is_probing(&self) -> bool {
         self.health.is_probing()
+    }
+
+    /// Goes on with newer credentials of the same identity.
+    pub(super) fn renew(&mut self, credentials: Arc<Credentials>, now: Duration) {
+        self.credentials = credentials;
+        if self.is_refused() {
+            self.health.probe_at(now);
+        }
+    }
+
+    /// Whether the cloud refuses the credentials.
+    pub(super) fn is_refused(&self) -> bool {
+        self.health.kind() == Some(ErrorKind::CredentialsInvalid)
     }
 
     /// What is told to everyone here, if the lane fails.
@@ -108,51 +134,14 @@ impl Lane {
         calls as f64 > qps * self.interval.as_secs_f64()
     }
 
-    /// Everyone who follows something here.
-    pub(super) fn followers(&self) -> Vec<EntryKey> {
-        self.subjects.iter().flat_map(|(_, subject)| subject.followers.iter().copied()).collect()
-    }
-
-    /// Those who follow one of the ids that were asked.
-    pub(super) fn followers_of(&self, key: u32) -> &[EntryKey] {
-        &self.subjects[key as usize].followers
+    /// Those who have ids here.
+    pub(super) fn tenants(&self) -> impl Iterator<Item = Tenant> {
+        self.tenants.keys().copied()
     }
 
     /// The id that was asked.
     pub(super) fn id_of(&self, key: u32) -> &SubjectId {
         &self.subjects[key as usize].id
-    }
-
-    /// Adds a follower; a new id is due at `due`, or at once where that is `None`.
-    pub(super) fn follow(&mut self, id: SubjectId, follower: EntryKey, due: Option<Duration>, now: Duration) -> u32 {
-        let hash = self.hasher.hash_one(&id);
-        if let Some(&key) = self.by_id.find(hash, |&key| self.subjects[key as usize].id == id) {
-            self.subjects[key as usize].followers.push(follower);
-            if due.is_none() {
-                self.hurry(key, now);
-            }
-            return key;
-        }
-        let place = due.map_or(Place::Express(now), Place::Round);
-        let subject = Subject::new(id, follower, place);
-        let key = u32::try_from(self.subjects.insert(subject)).expect("memory ends before 4 billion ids");
-        let (subjects, hasher) = (&self.subjects, &self.hasher);
-        self.by_id.insert_unique(hash, key, |&key| hasher.hash_one(&subjects[key as usize].id));
-        self.ring_of(key).members += 1;
-        self.ring_of(key).enter(key, place);
-        key
-    }
-
-    /// Takes a follower away.
-    pub(super) fn unfollow(&mut self, key: u32, follower: EntryKey) {
-        let subject = &mut self.subjects[key as usize];
-        if let Some(first) = subject.followers.iter().position(|other| *other == follower) {
-            subject.followers.remove(first);
-        }
-        // One that is being asked, or will be in a part of a batch, goes when its answer comes.
-        if subject.followers.is_empty() && !matches!(subject.place, Place::Flying { .. } | Place::Part) {
-            self.forget(key);
-        }
     }
 
     /// Asks for one look out of turn; no more than one in an interval.
@@ -161,18 +150,27 @@ impl Lane {
         self.hurry(key, moment);
     }
 
-    /// The next question, if one may be put now.
-    pub(super) fn turn(&mut self, now: Duration) -> Turn {
+    /// When the next question may be put; `None`: not before an answer or a new id comes.
+    pub(super) fn next_at(&mut self, now: Duration) -> Option<Duration> {
         self.wake(now);
         let most = if self.is_probing() { 1 } else { self.most_in_flight };
         if self.in_flight >= most {
-            return Turn::Wait(None);
+            return None;
         }
         let next = [self.tasks.next_at(), self.resources.next_at()].into_iter().flatten().min();
-        match next.map(|at| at.max(self.rate.ready_at()).max(self.health.next_probe())) {
-            Some(at) if at <= now => self.ask(now),
-            wait => Turn::Wait(wait),
+        next.map(|at| at.max(self.rate.ready_at()).max(self.health.next_probe()))
+    }
+
+    /// The next question; `None` where nothing is due.
+    pub(super) fn ask(&mut self, now: Duration) -> Option<Asked> {
+        let Picked { subjects, due } = self.pick(now);
+        let batch = self.batch(&subjects)?;
+        for &key in &subjects {
+            self.subjects[key as usize].place = Place::Flying { again: None };
         }
+        self.rate.take(now);
+        self.in_flight += 1;
+        Some(Asked { subjects, batch, lag: now.saturating_sub(due) })
     }
 
     /// More HTTP requests were made for one question than the one it was charged with.
@@ -221,17 +219,6 @@ impl Lane {
         self.place(key, place);
     }
 
-    fn ask(&mut self, now: Duration) -> Turn {
-        let Picked { subjects, due } = self.pick(now);
-        let Some(batch) = self.batch(&subjects) else { return Turn::Wait(None) };
-        for &key in &subjects {
-            self.subjects[key as usize].place = Place::Flying { again: None };
-        }
-        self.rate.take(now);
-        self.in_flight += 1;
-        Turn::Ask(Asked { subjects, batch, lag: now.saturating_sub(due) })
-    }
-
     fn batch(&self, subjects: &[u32]) -> Option<Batch> {
         let mut tasks = Vec::new();
         let mut resources = Vec::new();
@@ -258,7 +245,7 @@ impl Lane {
     }
 
     /// Has an id asked ahead of the rest, from a moment on.
-    fn hurry(&mut self, key: u32, from: Duration) {
+    pub(super) fn hurry(&mut self, key: u32, from: Duration) {
         let place = self.subjects[key as usize].place;
         match place {
             Place::Flying { again } => {
@@ -268,29 +255,23 @@ impl Lane {
             Place::Express(before) if before <= from => {}
             Place::Alone(_) | Place::Part => {}
             Place::Express(_) | Place::Round(_) | Place::Later(..) => {
-                self.ring_of(key).leave(key, place);
+                self.leave(key);
                 self.place(key, Place::Express(from));
             }
         }
     }
 
-    fn place(&mut self, key: u32, place: Place) {
-        self.subjects[key as usize].place = place;
-        self.ring_of(key).enter(key, place);
+    pub(super) fn place(&mut self, key: u32, place: Place) {
+        let subject = &mut self.subjects[key as usize];
+        subject.place = place;
+        let tenant = subject.tenant;
+        self.ring_of(key).enter(key, tenant, place);
     }
 
-    fn forget(&mut self, key: u32) {
-        let subject = self.subjects.remove(key as usize);
-        let ring = match subject.id {
-            SubjectId::Task(_) => &mut self.tasks,
-            SubjectId::Resource(_) => &mut self.resources,
-        };
-        ring.leave(key, subject.place);
-        ring.members -= 1;
-        let hash = self.hasher.hash_one(&subject.id);
-        if let Ok(found) = self.by_id.find_entry(hash, |&other| other == key) {
-            found.remove();
-        }
+    /// Takes an id out of the queue in which it waits.
+    pub(super) fn leave(&mut self, key: u32) {
+        let Subject { tenant, place, .. } = self.subjects[key as usize];
+        self.ring_of(key).leave(key, tenant, place);
     }
 
     pub(super) fn ring_of(&mut self, key: u32) -> &mut Ring {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::Index;
 use super::entry::Seat;
 use super::key::EntryKey;
-use super::lane::Turn;
 use super::refusals::Refusal;
 use super::source::SecretName;
 use super::subject::SubjectId;
@@ -32,8 +31,8 @@ pub struct Question {
     pub begun: Now,
     /// How late it is against the schedule.
     pub lag: Duration,
-    lane: usize,
-    subjects: Vec<u32>,
+    pub(super) lane: usize,
+    pub(super) subjects: Vec<u32>,
 }
 
 /// What is due now.
@@ -43,6 +42,8 @@ pub struct Due {
     pub questions: Vec<Question>,
     /// Secrets to read.
     pub secrets: Vec<SecretName>,
+    /// Whether the operator's role is to be taken anew.
+    pub renew: bool,
     /// When to ask again what is due; `None`: when something has changed.
     pub next: Option<Duration>,
 }
@@ -50,12 +51,14 @@ pub struct Due {
 impl Index {
     /// What is due now.
     pub fn due(&mut self, now: Now) -> Due {
+        if !self.is_leading(now) {
+            return Due::default();
+        }
         self.pass_deadlines(now);
-        let (secrets, next_read) = self.due_secrets(now.mono);
-        let mut due = Due { secrets, ..Due::default() };
+        let mut due = self.due_reads(now.mono);
         let next_turn = self.take_turns(&mut due.questions, now);
         let deadline = self.deadlines.first().map(|(at, _)| *at);
-        due.next = [next_read, next_turn, deadline].into_iter().flatten().min();
+        due.next = [due.next, next_turn, deadline].into_iter().flatten().min();
         due
     }
 
@@ -84,61 +87,25 @@ impl Index {
                 }
             }
         }
-        self.close_lane_if_empty(lane);
+        self.lanes.close_if_empty(lane);
     }
 
     /// Lanes whose ids need more calls than the rate serves in an interval.
     pub fn lanes_behind(&self) -> usize {
-        self.lanes.iter().filter(|(_, lane)| lane.is_behind(self.settings.account_qps)).count()
+        self.lanes.iter().filter(|lane| lane.is_behind(self.settings.account_qps)).count()
     }
 
     /// Lanes by state: steady, behind (more ids than the rate serves in an interval), probing (failing as a whole).
     pub fn lane_states(&self) -> [(&'static str, usize); 3] {
         let qps = self.settings.account_qps;
         let count = |state: fn(bool, bool) -> bool| {
-            self.lanes.iter().filter(|(_, lane)| state(lane.is_probing(), lane.is_behind(qps))).count()
+            self.lanes.iter().filter(|lane| state(lane.is_probing(), lane.is_behind(qps))).count()
         };
         [
             ("steady", count(|probing, behind| !probing && !behind)),
             ("behind", count(|probing, behind| !probing && behind)),
             ("probing", count(|probing, _| probing)),
         ]
-    }
-
-    /// Gives every lane its turns, beginning where the last round ended, as far as the total ceiling allows.
-    fn take_turns(&mut self, questions: &mut Vec<Question>, now: Now) -> Option<Duration> {
-        let mut lanes: Vec<usize> = self.lanes.iter().map(|(key, _)| key).collect();
-        let start = lanes.iter().position(|key| *key >= self.next_lane).unwrap_or(0);
-        lanes.rotate_left(start);
-        let mut next: Option<Duration> = None;
-        while !lanes.is_empty() {
-            let mut still = Vec::new();
-            for key in lanes {
-                if self.total.ready_at() > now.mono {
-                    self.next_lane = key;
-                    return Some(self.total.ready_at());
-                }
-                match self.lanes[key].turn(now.mono) {
-                    Turn::Ask(question) => {
-                        self.total.take(now.mono);
-                        let lane = &self.lanes[key];
-                        questions.push(Question {
-                            credentials: lane.credentials.clone(),
-                            region: lane.region.clone(),
-                            batch: question.batch,
-                            begun: now,
-                            lag: question.lag,
-                            lane: key,
-                            subjects: question.subjects,
-                        });
-                        still.push(key);
-                    }
-                    Turn::Wait(at) => next = [next, at].into_iter().flatten().min(),
-                }
-            }
-            lanes = still;
-        }
-        next
     }
 
     fn pass_deadlines(&mut self, now: Now) {
@@ -157,13 +124,10 @@ impl Index {
         if self.lanes[lane].answered() {
             self.credentials_accepted(lane, now.mono);
         }
-        let alone = subjects.len() == 1;
-        // Of tasks that are only part of the answer nobody can say which is the newest.
-        if let (false, Batch::Resources(_), false) = (answer.complete, &batch, alone) {
-            let mut left = subjects;
-            let right = left.split_off(left.len() / 2);
-            return self.lanes[lane].split([left, right]);
+        if let (false, Batch::Resources(_)) = (answer.complete, &batch) {
+            return self.observe_endless_answer(lane, subjects, answer, begun, now);
         }
+        let alone = subjects.len() == 1;
         let request_id = answer.request_id.as_deref();
         let tasks = by_subject(&batch, &answer.tasks);
         for subject in subjects {
@@ -178,6 +142,23 @@ impl Index {
                 None => Observation::Nothing,
             });
         }
+    }
+
+    /// Of tasks that are only part of an answer nobody can say which is the newest: images are asked for by fewer and
+    /// fewer, and one whose own tasks are too many slowly.
+    fn observe_endless_answer(&mut self, lane: usize, mut images: Vec<u32>, answer: &Answer, begun: Now, now: Now) {
+        if let [image] = images[..] {
+            let failure = Failure {
+                kind: FailureKind::Rejected,
+                since: now.mono,
+                text: ENDLESS_ANSWER.into(),
+                code: None,
+                request_id: answer.request_id.clone(),
+            };
+            return self.observe(lane, image, Look { begun, seen: Observation::Failed(&failure) }, now);
+        }
+        let right = images.split_off(images.len() / 2);
+        self.lanes[lane].split([images, right]);
     }
 
     fn observe_lane_failure(&mut self, lane: usize, error: &Error, begun: Now, since: Duration, now: Now) {
@@ -205,7 +186,7 @@ impl Index {
         seen: impl Fn(&Self, EntryKey) -> Observation<'a>,
     ) {
         let mut soonest: Option<Next> = None;
-        for key in self.lanes[lane].followers_of(subject).to_vec() {
+        for key in self.lanes[lane].followers_of(subject) {
             let seen = seen(self, key);
             let next = self.look_at(key, Look { begun, seen }, now);
             soonest = [soonest, next].into_iter().flatten().min();
@@ -248,6 +229,9 @@ impl Index {
         of_type.max_by(|a, b| newer(a, b))
     }
 }
+
+const ENDLESS_ANSWER: &str = "the cloud's answer about this image does not come to an end: create the ImageTask anew \
+    with the taskId instead of the image";
 
 /// The tasks of an answer by the id that was asked for.
 fn by_subject<'a>(batch: &Batch, tasks: &'a [Task]) -> HashMap<&'a str, Vec<&'a Task>> {

@@ -2,25 +2,32 @@
 //! each method takes the moment, changes the index, and leaves the doing (asking, reading, writing) to its caller.
 
 mod arrivals;
+mod directory;
 mod entry;
 mod health;
 mod key;
 mod lane;
+mod lanes;
+mod leading;
 mod looks;
+mod members;
+mod own;
 mod refusals;
 mod ring;
+mod rounds;
+mod shares;
 mod source;
 mod sources;
 mod subject;
+mod turns;
 mod writes;
 
 pub use key::{EntryKey, ObjectName, WatchId};
 pub use looks::{Due, Question};
-pub use source::{SecretFault, SecretName, Unusable};
+pub use source::{Own, SecretFault, SecretName, Unusable};
 pub use writes::{Change, Revision, Write, Written};
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -28,7 +35,6 @@ use slab::Slab;
 
 use crate::api::Phase;
 use crate::clock::Now;
-use crate::credentials::{Credentials, Fingerprint};
 use crate::ecs::Region;
 use crate::followed::Followed;
 use crate::message::Message;
@@ -36,8 +42,11 @@ use crate::observation::{Look, Observation};
 use crate::reason::Reason;
 use crate::reconcile::{Next, Outcome, Rules, reconcile};
 use crate::schedule::Rate;
+use directory::Directory;
 use entry::{Entry, Seat};
-use lane::Lane;
+use lanes::Lanes;
+use leading::Term;
+use shares::Shares;
 use source::Source;
 use writes::Writes;
 
@@ -57,7 +66,7 @@ pub struct Settings {
     /// Where tasks are looked for that name no region.
     pub default_region: Option<Region>,
     /// The operator's own credentials.
-    pub own_credentials: Option<Arc<Credentials>>,
+    pub own_credentials: Option<Own>,
     /// Who may use them.
     pub lent_to: Namespaces,
 }
@@ -84,15 +93,15 @@ impl Namespaces {
 /// Every unfinished ImageTask.
 pub struct Index {
     settings: Settings,
+    term: Term,
     entries: Slab<Entry>,
     serial: u32,
-    by_name: HashMap<ObjectName, u32>,
+    directory: Directory,
     lists: HashMap<WatchId, u64>,
-    namespaces: HashMap<Arc<str>, usize>,
-    lanes: Slab<Lane>,
-    lane_of: HashMap<(Fingerprint, Region), usize>,
-    /// Where the round of lanes goes on, so that the total ceiling is shared evenly.
-    next_lane: usize,
+    lanes: Lanes,
+    /// Turns that lanes have had.
+    turns: u64,
+    shares: Shares,
     total: Rate,
     sources: Slab<Source>,
     source_of: HashMap<Option<SecretName>, usize>,
@@ -128,19 +137,19 @@ pub struct Announcement {
 }
 
 impl Index {
-    /// An empty index.
+    /// An empty index that is asleep: it keeps what arrives, and decides nothing before [`Index::lead`].
     pub fn new(settings: Settings) -> Self {
         Self {
             total: Rate::new(settings.total_qps, settings.total_qps.ceil().max(1.0) as u32),
             settings,
+            term: Term::Asleep,
             entries: Slab::new(),
             serial: 0,
-            by_name: HashMap::new(),
+            directory: Directory::default(),
             lists: HashMap::new(),
-            namespaces: HashMap::new(),
-            lanes: Slab::new(),
-            lane_of: HashMap::new(),
-            next_lane: 0,
+            lanes: Lanes::default(),
+            turns: 0,
+            shares: Shares::default(),
             sources: Slab::new(),
             source_of: HashMap::new(),
             deadlines: BTreeSet::new(),
@@ -149,19 +158,20 @@ impl Index {
         }
     }
 
-    /// Unfinished ImageTasks by phase; one that was never written counts as pending.
+    /// Unfinished ImageTasks by phase; one that was never written counts as pending. None while asleep: another
+    /// replica follows them.
     pub fn phases(&self) -> impl Iterator<Item = (Phase, usize)> {
         let mut counts = Phase::ALL.map(|phase| (phase, 0));
-        for (_, entry) in &self.entries {
+        for entry in self.followed_here() {
             let phase = entry.followed.status.phase().unwrap_or(Phase::Pending);
             counts.iter_mut().filter(|(counted, _)| *counted == phase).for_each(|(_, count)| *count += 1);
         }
         counts.into_iter().filter(|(phase, _)| !phase.is_end())
     }
 
-    /// Stored objects that break the rules of the CRD.
+    /// Stored objects that break the rules of the CRD. None while asleep.
     pub fn invalid_objects(&self) -> usize {
-        self.entries.iter().filter(|(_, entry)| entry.followed.spec.is_err()).count()
+        self.followed_here().filter(|entry| entry.followed.spec.is_err()).count()
     }
 
     /// Statuses that wait to be written or are being written.
@@ -200,6 +210,11 @@ impl Index {
             self.keep(key, status, now);
         }
         Some(next)
+    }
+
+    fn announce(&mut self, key: EntryKey) {
+        let entry = &self.entries[key.slot as usize];
+        self.news.extend(entry.announcement(self.name_of(entry)).map(News::Told));
     }
 
     /// What happened since the last call.
@@ -253,13 +268,12 @@ impl Index {
     fn remove(&mut self, key: EntryKey) {
         self.vacate(key);
         self.disarm(key);
-        let entry = self.entries.remove(key.slot as usize);
-        self.by_name.remove(&entry.object);
-        self.release(&entry.object.namespace);
+        self.directory.remove(&self.entries, key.slot);
+        self.entries.remove(key.slot as usize);
     }
 
     fn find(&self, object: &ObjectName) -> Option<EntryKey> {
-        let slot = *self.by_name.get(object)? as usize;
+        let slot = self.directory.find(&self.entries, object)? as usize;
         Some(key_of(slot, &self.entries[slot]))
     }
 
@@ -271,20 +285,9 @@ impl Index {
         self.entries.get_mut(key.slot as usize).filter(|entry| entry.serial == key.serial)
     }
 
-    /// Namespaces are few and tasks are many: each name is kept once, as long as somebody is in it.
-    fn intern(&mut self, namespace: &Arc<str>) -> Arc<str> {
-        let kept = self.namespaces.get_key_value(namespace).map_or_else(|| namespace.clone(), |(kept, _)| kept.clone());
-        *self.namespaces.entry(kept.clone()).or_default() += 1;
-        kept
-    }
-
-    fn release(&mut self, namespace: &Arc<str>) {
-        if let Some(users) = self.namespaces.get_mut(namespace) {
-            *users -= 1;
-            if *users == 0 {
-                self.namespaces.remove(namespace);
-            }
-        }
+    /// What an entry is called in the cluster.
+    fn name_of(&self, entry: &Entry) -> ObjectName {
+        ObjectName { namespace: self.directory.namespace(entry.tenant).clone(), name: entry.name.clone() }
     }
 }
 

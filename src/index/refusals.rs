@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::health::LaneHealth;
 use super::lane::Lane;
-use super::ring::{Picked, Place};
+use super::ring::{Picked, Place, Ring};
 use super::subject::Subject;
 use crate::ecs::ErrorKind;
 use crate::schedule::{BATCH, SLOWEST};
@@ -81,8 +81,7 @@ impl Lane {
         if let Some(control) = self.control {
             match self.subjects.get(control as usize) {
                 Some(subject) if subject.may_be_control() => {
-                    let place = subject.place;
-                    self.ring_of(control).leave(control, place);
+                    self.leave(control);
                     return Picked { subjects: vec![control], due: now };
                 }
                 // It is being asked just now.
@@ -92,12 +91,10 @@ impl Lane {
         }
         // A condemned lane is probed by one id after the other, lest one bad id hides that others are answered.
         let most = if now < self.condemned_until { 1 } else { BATCH };
-        // The kind that has waited longer goes first.
-        let tasks_first = match (self.tasks.next_at(), self.resources.next_at()) {
-            (Some(tasks), Some(resources)) => tasks <= resources,
-            (tasks, _) => tasks.is_some(),
-        };
-        let ring = if tasks_first { &mut self.tasks } else { &mut self.resources };
+        // With both kinds in need they take turns, so neither keeps the other waiting.
+        let is_due = |ring: &Ring| ring.next_at().is_some_and(|at| at <= now);
+        self.last_were_tasks = is_due(&self.tasks) && !(self.last_were_tasks && is_due(&self.resources));
+        let ring = if self.last_were_tasks { &mut self.tasks } else { &mut self.resources };
         ring.pick(now, self.interval, most)
     }
 }

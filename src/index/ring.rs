@@ -1,8 +1,9 @@
 //! The ids of one kind in a lane, in the queues in which they wait for their next look.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::directory::Tenant;
+use super::turns::{Turns, Waiting};
 use crate::schedule::{BATCH, Pace};
 
 /// How long a new id waits for company, so that a burst fills its batches; well under the 250 ms in which it is asked.
@@ -35,21 +36,33 @@ pub(super) enum Company {
 /// The queues, each by the moment its ids are due.
 #[derive(Default)]
 pub(super) struct Ring {
-    express: BTreeSet<Waiting>,
-    round: BTreeSet<Waiting>,
-    later: BTreeSet<Waiting>,
-    alone: BTreeSet<Waiting>,
-    /// Parts of batches that were refused, to be asked before anything else.
+    express: Turns,
+    round: Turns,
+    later: Turns,
+    alone: Turns,
+    /// Parts of batches that were refused.
     parts: Vec<Vec<u32>>,
     /// When the next regular call may come, so that calls spread over the interval.
     next_round: Duration,
-    /// The last call went past regular ids that were due, so the next is theirs.
-    owed: bool,
+    /// The queue of the last call: with more than one in need they take turns, so none keeps another waiting.
+    last: Option<Queue>,
     /// All ids of this kind, wherever they are.
     pub(super) members: usize,
 }
 
-type Waiting = (Duration, u32);
+/// The queues that calls are made of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Queue {
+    Parts,
+    Express,
+    Alone,
+    Round,
+}
+
+impl Queue {
+    /// In the order of their turns.
+    const ALL: [Self; 4] = [Self::Parts, Self::Express, Self::Alone, Self::Round];
+}
 
 /// The ids of the next question.
 pub(super) struct Picked {
@@ -60,22 +73,22 @@ pub(super) struct Picked {
 
 impl Ring {
     /// Puts an id into the queue of its place.
-    pub(super) fn enter(&mut self, subject: u32, place: Place) {
+    pub(super) fn enter(&mut self, subject: u32, tenant: Tenant, place: Place) {
         if let Some((queue, due)) = self.queue(place) {
-            queue.insert((due, subject));
+            queue.insert(tenant, (due, subject));
         }
     }
 
     /// Takes an id out of the queue of its place.
-    pub(super) fn leave(&mut self, subject: u32, place: Place) {
+    pub(super) fn leave(&mut self, subject: u32, tenant: Tenant, place: Place) {
         if let Some((queue, due)) = self.queue(place) {
-            queue.remove(&(due, subject));
+            queue.remove(tenant, (due, subject));
         }
     }
 
     /// Takes the first id out whose slow pause is over.
     pub(super) fn next_woken(&mut self, now: Duration) -> Option<u32> {
-        take_due(&mut self.later, now, 1).pop().map(|(_, subject)| subject)
+        self.later.take_due(now, 1).pop().map(|(_, subject)| subject)
     }
 
     /// Has a part of a refused batch asked next.
@@ -98,47 +111,54 @@ impl Ring {
         if !self.parts.is_empty() {
             return Some(Duration::ZERO);
         }
-        let first = |queue: &BTreeSet<Waiting>| queue.first().map(|(due, _)| *due);
         let company = if self.express.len() < BATCH { FILL } else { Duration::ZERO };
-        let express = first(&self.express).map(|due| due + company);
-        let round = first(&self.round).map(|due| due.max(self.next_round));
-        [express, round, first(&self.alone), first(&self.later)].into_iter().flatten().min()
+        let express = self.express.first().map(|due| due + company);
+        let round = self.round.first().map(|due| due.max(self.next_round));
+        [express, round, self.alone.first(), self.later.first()].into_iter().flatten().min()
     }
 
     /// Takes the ids of the next question, at most `most`; none where nothing is due.
     pub(super) fn pick(&mut self, now: Duration, interval: Duration, most: usize) -> Picked {
-        if let Some(subjects) = self.parts.pop() {
-            return Picked { subjects, due: now };
-        }
-        let round_is_due = self.round.first().is_some_and(|(due, _)| *due.max(&self.next_round) <= now);
-        if !(round_is_due && self.owed) {
-            let mut ahead = take_due(&mut self.alone, now, 1);
-            if ahead.is_empty() {
-                ahead = take_due(&mut self.express, now, most);
-            }
-            if !ahead.is_empty() {
-                self.owed = round_is_due;
-                return picked(ahead, now);
-            }
-        }
-        self.owed = false;
-        self.pick_round(now, interval, most)
+        let mut turns = Queue::ALL;
+        let last = Queue::ALL.into_iter().position(|queue| Some(queue) == self.last);
+        turns.rotate_left(last.map_or(0, |last| last + 1));
+        let picks = |queue: Queue| {
+            let taken = self.take(queue, now, interval, most);
+            (!taken.is_empty()).then_some((queue, taken))
+        };
+        let picked = turns.into_iter().find_map(picks);
+        self.last = picked.as_ref().map(|(queue, _)| *queue);
+        let taken = picked.map(|(_, taken)| taken).unwrap_or_default();
+        let due = taken.iter().map(|(due, _)| *due).min().unwrap_or(now);
+        Picked { subjects: taken.into_iter().map(|(_, subject)| subject).collect(), due }
     }
 
-    fn pick_round(&mut self, now: Duration, interval: Duration, most: usize) -> Picked {
+    fn take(&mut self, queue: Queue, now: Duration, interval: Duration, most: usize) -> Vec<Waiting> {
+        match queue {
+            Queue::Parts => self.parts.pop().unwrap_or_default().into_iter().map(|subject| (now, subject)).collect(),
+            Queue::Express => self.express.take_due(now, most),
+            Queue::Alone => self.alone.take_due(now, 1),
+            Queue::Round => self.take_round(now, interval, most),
+        }
+    }
+
+    fn take_round(&mut self, now: Duration, interval: Duration, most: usize) -> Vec<Waiting> {
+        if self.round.first().is_none_or(|due| due.max(self.next_round) > now) {
+            return Vec::new();
+        }
         let pace = Pace::of(self.regular(), interval);
         // A ring that fell behind catches up by one spacing at most, not by a burst.
         self.next_round = self.next_round.max(now.saturating_sub(pace.spacing)) + pace.spacing;
-        let mut round = take_due(&mut self.round, now, most);
+        let mut round = self.round.take_due(now, most);
         // Filling up with what is due soon keeps batches full and calls at their least.
         while round.len() < pace.share.min(most) {
-            let Some(early) = self.round.pop_first() else { break };
+            let Some(early) = self.round.take_early() else { break };
             round.push(early);
         }
-        picked(round, now)
+        round
     }
 
-    fn queue(&mut self, place: Place) -> Option<(&mut BTreeSet<Waiting>, Duration)> {
+    fn queue(&mut self, place: Place) -> Option<(&mut Turns, Duration)> {
         match place {
             Place::Express(due) => Some((&mut self.express, due)),
             Place::Round(due) => Some((&mut self.round, due)),
@@ -147,17 +167,4 @@ impl Ring {
             Place::Part | Place::Flying { .. } => None,
         }
     }
-}
-
-fn take_due(queue: &mut BTreeSet<Waiting>, now: Duration, most: usize) -> Vec<Waiting> {
-    let mut taken = Vec::new();
-    while taken.len() < most && queue.first().is_some_and(|(due, _)| *due <= now) {
-        taken.extend(queue.pop_first());
-    }
-    taken
-}
-
-fn picked(taken: Vec<Waiting>, now: Duration) -> Picked {
-    let due = taken.first().map_or(now, |(due, _)| *due);
-    Picked { subjects: taken.into_iter().map(|(_, subject)| subject).collect(), due }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Settings;
 use super::key::EntryKey;
-use crate::credentials::{Credentials, CredentialsError};
+use crate::credentials::{Credentials, CredentialsError, Fingerprint};
 use crate::observation::{Failure, FailureKind};
 use crate::schedule::backoff;
 
@@ -21,6 +21,22 @@ pub(super) const UNREADABLE_GRACE: Duration = Duration::from_secs(60);
 
 /// Least time between two readings of one Secret, whoever asks.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The operator's own credentials.
+#[derive(Clone, Debug)]
+pub enum Own {
+    /// Keys, which stay as they are.
+    Keys(Arc<Credentials>),
+    /// A role, whose sessions are renewed.
+    Role,
+}
+
+/// Whose calls a lane makes: every session of the operator's role is the same, and no other keys are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Identity {
+    Keys(Fingerprint),
+    Role,
+}
 
 /// Namespace and name of a Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,6 +81,8 @@ pub(super) struct Source {
     pub(super) failures: u32,
     /// Since when the API server does not give it.
     pub(super) unread_since: Option<Duration>,
+    /// When the last session of the operator's role expires; none for what does not.
+    pub(super) good_until: Option<Duration>,
 }
 
 /// What is known of it.
@@ -91,6 +109,15 @@ impl Source {
             last_read: None,
             failures: 0,
             unread_since: None,
+            good_until: None,
+        }
+    }
+
+    /// Whose calls are made with its credentials.
+    pub(super) fn identity(&self, credentials: &Credentials) -> Identity {
+        match self.good_until {
+            Some(_) => Identity::Role,
+            None => Identity::Keys(credentials.fingerprint()),
         }
     }
 

@@ -3,35 +3,37 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Index;
 use super::entry::Seat;
 use super::key::EntryKey;
 use super::lane::Lane;
-use super::source::{REFRESH, SecretFault, SecretName, Source, State, UNREADABLE_GRACE, Unusable, explain};
-use super::subject::SubjectId;
+use super::looks::Due;
+use super::source::{Own, REFRESH, SecretFault, SecretName, Source, State, UNREADABLE_GRACE, Unusable, explain};
+use super::subject::{Follower, SubjectId};
+use super::{Index, Settings};
 use crate::clock::Now;
 use crate::credentials::Credentials;
 use crate::ecs::{ResourceId, TaskId};
 use crate::observation::{Failure, Look, Observation};
 use crate::spec::Target;
+use crate::status::Word;
 
 impl Index {
-    /// The Secrets that are to be read now, and when the next is.
-    pub(super) fn due_secrets(&mut self, now: Duration) -> (Vec<SecretName>, Option<Duration>) {
-        let mut due = Vec::new();
-        let mut next: Option<Duration> = None;
+    /// The sources that are to be read now, and when the next is.
+    pub(super) fn due_reads(&mut self, now: Duration) -> Due {
+        let mut due = Due::default();
         for (_, source) in &mut self.sources {
             match source.next_read {
                 Some(at) if at <= now => {
                     source.next_read = None;
                     source.last_read = Some(now);
-                    due.extend(source.secret.clone());
+                    due.renew |= source.secret.is_none();
+                    due.secrets.extend(source.secret.clone());
                 }
-                Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
+                Some(at) => due.next = Some(due.next.map_or(at, |next| next.min(at))),
                 None => {}
             }
         }
-        (due, next)
+        due
     }
 
     /// A Secret was read.
@@ -62,7 +64,7 @@ impl Index {
         let settings = &self.settings;
         for (_, source) in &mut self.sources {
             let concerned = matches!(&source.state, State::Known(known) if known.fingerprint() == refused);
-            if concerned && source.secret.is_some() && source.next_read.is_some() {
+            if concerned && source.next_read.is_some() {
                 source.retry(settings, now);
             }
         }
@@ -75,7 +77,9 @@ impl Index {
             let concerned = matches!(&source.state, State::Known(known) if known.fingerprint() == accepted);
             if concerned && source.failures > 0 {
                 source.failures = 0;
-                source.next_read = source.next_read.map(|_| now + REFRESH);
+                if source.good_until.is_none() {
+                    source.next_read = source.next_read.map(|_| now + REFRESH);
+                }
             }
         }
     }
@@ -84,7 +88,7 @@ impl Index {
     pub(super) fn take_seat(&mut self, key: EntryKey, due: Option<Duration>, now: Now) {
         let entry = &self.entries[key.slot as usize];
         let Ok(spec) = &entry.followed.spec else { return };
-        let namespace = entry.object.namespace.clone();
+        let namespace = self.directory.namespace(entry.tenant).clone();
         let secret = spec.credentials.clone().map(|name| SecretName { namespace, name });
         let source = self.source(secret, now.mono);
         self.sources[source].users += 1;
@@ -130,24 +134,21 @@ impl Index {
             Seat::None => return,
             Seat::Waiting { source } => source,
             Seat::Taken { source, lane, .. } => {
-                self.close_lane_if_empty(lane);
+                self.lanes.close_if_empty(lane);
                 source
             }
         };
         let users = &mut self.sources[source].users;
         *users -= 1;
-        if *users == 0 {
+        if *users == 0 && !self.is_role(source) {
             let gone = self.sources.remove(source);
             self.source_of.remove(&gone.secret);
         }
     }
 
-    /// A lane that nobody follows anything in is closed; one with a call under way stays until the answer.
-    pub(super) fn close_lane_if_empty(&mut self, lane: usize) {
-        if self.lanes.get(lane).is_some_and(Lane::is_empty) {
-            let closed = self.lanes.remove(lane);
-            self.lane_of.remove(&(closed.credentials.fingerprint(), closed.region));
-        }
+    /// The operator's role is kept even unused: taking it anew for every task that comes would be a call to STS each.
+    fn is_role(&self, source: usize) -> bool {
+        self.sources[source].secret.is_none() && matches!(self.settings.own_credentials, Some(Own::Role))
     }
 
     fn credentials_known(&mut self, key: usize, credentials: Credentials, now: Now) {
@@ -166,9 +167,16 @@ impl Index {
             return;
         }
         source.failures = 0;
-        let credentials = Arc::new(credentials);
-        source.state = State::Known(credentials.clone());
-        for entry in self.leave_lanes(key) {
+        let seated = self.leave_lanes(key);
+        seated.into_iter().for_each(|entry| self.wait(entry, key));
+        self.become_known(key, Arc::new(credentials), now);
+    }
+
+    /// Everyone who waits for a source joins the lane of its credentials.
+    pub(super) fn become_known(&mut self, key: usize, credentials: Arc<Credentials>, now: Now) {
+        self.sources[key].state = State::Known(credentials.clone());
+        let waiting: Vec<_> = self.sources[key].waiting.iter().copied().collect();
+        for entry in waiting {
             self.sources[key].waiting.remove(&entry);
             let due = self.due_when_seated(entry, now);
             self.join_lane(entry, key, &credentials, due, now);
@@ -176,13 +184,18 @@ impl Index {
     }
 
     fn credentials_failed(&mut self, key: usize, fault: &Unusable, now: Now) {
-        let source = &mut self.sources[key];
+        let source = &self.sources[key];
         let (kind, text) = explain(source.secret.as_ref(), fault);
         let since = match &source.state {
             State::Failed(before) => before.since,
             State::Unread | State::Known(_) => now.mono,
         };
-        let failure = Failure { kind, since, text: text.into(), code: None, request_id: None };
+        self.source_failed(key, Failure { kind, since, text: text.into(), code: None, request_id: None }, now);
+    }
+
+    /// Everyone who uses a source waits for it, and is told why.
+    pub(super) fn source_failed(&mut self, key: usize, failure: Failure, now: Now) {
+        let source = &mut self.sources[key];
         source.state = State::Failed(failure.clone());
         source.retry(&self.settings, now.mono);
         for entry in self.leave_lanes(key) {
@@ -206,7 +219,7 @@ impl Index {
         let seated: Vec<_> = seated.collect();
         for &(key, lane, subject) in &seated {
             self.lanes[lane].unfollow(subject, key);
-            self.close_lane_if_empty(lane);
+            self.lanes.close_if_empty(lane);
         }
         waiting.into_iter().chain(seated.into_iter().map(|(key, ..)| key)).collect()
     }
@@ -226,17 +239,18 @@ impl Index {
     ) {
         let followed = &self.entries[key.slot as usize].followed;
         let (Ok(spec), Some(region)) = (&followed.spec, followed.region.clone()) else { return };
-        let told = followed.status.reported.as_ref().and_then(|told| TaskId::parse(&told.id).ok());
+        let told = followed.status.reported.as_ref().and_then(|told| TaskId::parse(told.word(Word::Id)?).ok());
         let subject = match (&spec.target, told) {
             (Target::Task(task), _) => SubjectId::Task(task.clone()),
             (Target::Newest { .. }, Some(found)) => SubjectId::Task(found),
             (Target::Newest { resource, .. }, None) => SubjectId::Resource(ResourceId::clone(resource)),
         };
-        let lane = *self.lane_of.entry((credentials.fingerprint(), region.clone())).or_insert_with(|| {
-            let settings = &self.settings;
-            self.lanes.insert(Lane::new(region, credentials.clone(), settings.account_qps, settings.poll_interval))
-        });
-        let subject = self.lanes[lane].follow(subject, key, due, now.mono);
+        let identity = self.sources[source].identity(credentials);
+        let Settings { account_qps, poll_interval, .. } = self.settings;
+        let open = || Lane::new(identity, region.clone(), credentials.clone(), account_qps, poll_interval);
+        let lane = self.lanes.of(identity, &region, open);
+        let tenant = self.entries[key.slot as usize].tenant;
+        let subject = self.lanes[lane].follow(subject, Follower { entry: key, tenant }, due, now.mono);
         self.entries[key.slot as usize].seat = Seat::Taken { source, lane, subject };
         // One who comes while the lane fails need not wait for the next probe to be told so.
         if let Some(trouble) = self.lanes[lane].trouble().cloned() {
@@ -249,8 +263,8 @@ impl Index {
             return key;
         }
         let source = match (&secret, &self.settings.own_credentials) {
-            (None, Some(own)) => Source::own(own.clone()),
-            (Some(_), _) | (None, None) => Source::of(secret.clone(), now),
+            (None, Some(Own::Keys(keys))) => Source::own(keys.clone()),
+            (Some(_), _) | (None, Some(Own::Role) | None) => Source::of(secret.clone(), now),
         };
         let key = self.sources.insert(source);
         self.source_of.insert(secret, key);

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::EntryKey;
+use super::directory::Tenant;
 use super::ring::{Company, Place};
 use crate::ecs::{ResourceId, TaskId};
 use crate::reconcile::Next;
@@ -15,10 +18,20 @@ pub(super) enum SubjectId {
     Resource(ResourceId),
 }
 
+/// An ImageTask that follows an id, and whose it is.
+#[derive(Clone, Copy)]
+pub(super) struct Follower {
+    pub(super) entry: EntryKey,
+    pub(super) tenant: Tenant,
+}
+
 /// One id and the ImageTasks that follow it.
 pub(super) struct Subject {
     pub(super) id: SubjectId,
-    pub(super) followers: Vec<EntryKey>,
+    /// Mostly one.
+    pub(super) followers: SmallVec<[Follower; 1]>,
+    /// In whose turn it is asked.
+    pub(super) tenant: Tenant,
     pub(super) place: Place,
     /// Steps of slowing down taken so far.
     slowed: u32,
@@ -32,8 +45,22 @@ pub(super) struct Subject {
 
 impl Subject {
     /// One that nobody asked about yet.
-    pub(super) fn new(id: SubjectId, follower: EntryKey, place: Place) -> Self {
-        Self { id, followers: vec![follower], place, slowed: 0, extra: None, company: Company::Any, answered: false }
+    pub(super) fn new(id: SubjectId, follower: Follower, place: Place) -> Self {
+        Self {
+            id,
+            followers: smallvec![follower],
+            tenant: follower.tenant,
+            place,
+            slowed: 0,
+            extra: None,
+            company: Company::Any,
+            answered: false,
+        }
+    }
+
+    /// The ImageTasks that follow it.
+    pub(super) fn entries(&self) -> impl Iterator<Item = EntryKey> {
+        self.followers.iter().map(|follower| follower.entry)
     }
 
     /// Whether it can show that the lane is at fault: it was answered once, and waits to be asked.

@@ -1,12 +1,15 @@
 //! The index in virtual time: a cloud that answers from a table, an API server that stores what is written.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::ecs::{Answer, Error, ErrorKind, Task, TaskId};
+use crate::credentials::Credentials;
+use crate::ecs::{Answer, Error, ErrorKind, Session, Task, TaskId};
+use crate::role::RenewalFault;
 
 const WATCH: WatchId = WatchId(0);
 
@@ -19,12 +22,17 @@ const HANG: Duration = Duration::from_secs(10);
 /// What the cloud says to a question about these ids.
 pub(super) type Cloud = Box<dyn Fn(&Call) -> Result<(), ErrorKind>>;
 
+/// What STS says to whoever takes the operator's role at a moment.
+pub(super) type Sts = fn(Duration) -> Result<Session, RenewalFault>;
+
 /// A question as the cloud got it.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) at: Duration,
     pub(super) ids: Vec<String>,
     pub(super) region: String,
+    /// The access key that it is signed with.
+    pub(super) key: String,
 }
 
 /// A status as the API server stored it.
@@ -39,6 +47,8 @@ pub(super) struct Stored {
 /// A small world in virtual time.
 pub(super) struct World {
     pub(super) index: Index,
+    /// The index of another replica, which sees what the first one sees.
+    pub(super) standby: Option<Index>,
     pub(super) now: Duration,
     latency: Duration,
     /// Status word by task id; ids that are not here are not found.
@@ -46,11 +56,20 @@ pub(super) struct World {
     /// Progress of every task, as a look begun at a moment sees it.
     process: fn(Duration) -> Option<u8>,
     pub(super) cloud: Cloud,
+    pub(super) sts: Sts,
+    /// When the role was taken, or was to be.
+    pub(super) renewals: Vec<Duration>,
+    /// Images of which the cloud tells one task, and never comes to the end of the others.
+    endless: BTreeSet<String>,
     pub(super) calls: Vec<Call>,
     /// The region whose calls are never answered, but given up after [`HANG`].
     hanging: Option<String>,
     flying: VecDeque<(Duration, Question)>,
     pub(super) objects: BTreeMap<String, Value>,
+    /// Whether the API server gives the Secrets, each with keys of its own name; else it does not answer.
+    has_secrets: bool,
+    /// Where objects are created from now on.
+    pub(super) namespace: &'static str,
     version: u64,
     pub(super) writes: Vec<Stored>,
     /// Objects whose status the API server fails to store, and when it did.
@@ -68,7 +87,7 @@ pub(super) fn settings() -> Settings {
         total_qps: 100.0,
         progress_interval: Duration::from_secs(30),
         default_region: Region::parse("cn-beijing").ok(),
-        own_credentials: Some(Arc::new(credentials("own"))),
+        own_credentials: Some(Own::Keys(Arc::new(credentials("own")))),
         lent_to: Namespaces::All,
     }
 }
@@ -83,23 +102,42 @@ impl World {
     }
 
     pub(super) fn with(settings: Settings) -> Self {
+        let mut world = Self::asleep(settings);
+        world.lead();
+        world
+    }
+
+    /// A world whose index is a standby's.
+    pub(super) fn asleep(settings: Settings) -> Self {
         Self {
             index: Index::new(settings),
+            standby: None,
             now: Duration::ZERO,
             latency: Duration::from_millis(100),
             tasks: BTreeMap::new(),
             process: |_| None,
             cloud: Box::new(|_| Ok(())),
+            sts: |_| panic!("the operator has no role"),
+            renewals: Vec::new(),
+            endless: BTreeSet::new(),
             calls: Vec::new(),
             hanging: None,
             flying: VecDeque::new(),
             objects: BTreeMap::new(),
+            has_secrets: false,
+            namespace: "team",
             version: 0,
             writes: Vec::new(),
             unstorable: BTreeSet::new(),
             failures: Vec::new(),
             unanswered: None,
         }
+    }
+
+    /// The index begins to lead.
+    pub(super) fn lead(&mut self) {
+        let now = self.moment();
+        self.index.lead(Duration::MAX, now);
     }
 
     pub(super) fn moment(&self) -> Now {
@@ -114,14 +152,16 @@ impl World {
     }
 
     /// Changes the spec of an ImageTask, as a user does.
-    fn edit(&mut self, name: &str, spec: Value) {
+    pub(super) fn edit(&mut self, name: &str, spec: Value) {
         self.store(name, spec, self.objects[name]["status"].clone());
     }
 
     /// Deletes an ImageTask, and lets the watch tell.
     fn delete(&mut self, name: &str) {
         let gone = self.objects.remove(name).expect("it was created");
-        self.index.leaves(serde_json::from_value(gone).unwrap());
+        for index in self.standby.iter_mut().chain([&mut self.index]) {
+            index.leaves(serde_json::from_value(gone.clone()).unwrap());
+        }
     }
 
     /// The operator is down for a while, and starts anew.
@@ -129,22 +169,42 @@ impl World {
         self.flying.clear();
         self.now += pause;
         self.index = Index::new(self.index.settings.clone());
+        self.lead();
         let names: Vec<_> = self.objects.keys().cloned().collect();
         for name in names {
             self.show(&name);
         }
     }
 
+    /// A second replica is there from now on.
+    pub(super) fn stand_by(&mut self) {
+        let mut standby = Index::new(self.index.settings.clone());
+        let now = self.moment();
+        for object in self.objects.values() {
+            assert!(standby.arrives(serde_json::from_value(object.clone()).unwrap(), WATCH, now));
+        }
+        self.standby = Some(standby);
+    }
+
+    /// The leader is killed, and the standby begins to lead.
+    pub(super) fn hand_over(&mut self) {
+        self.flying.clear();
+        self.index = self.standby.take().expect("another replica is there");
+        self.lead();
+    }
+
     pub(super) fn store(&mut self, name: &str, spec: Value, status: Value) {
         self.version += 1;
-        let created = self.objects.get(name).map(|object| object["metadata"]["creationTimestamp"].clone());
+        let before = self.objects.get(name).map(|object| &object["metadata"]);
+        let created = before.map(|metadata| metadata["creationTimestamp"].clone());
+        let namespace = before.map_or_else(|| json!(self.namespace), |metadata| metadata["namespace"].clone());
         let generation = self
             .objects
             .get(name)
             .map_or(1, |object| object["metadata"]["generation"].as_i64().unwrap() + i64::from(object["spec"] != spec));
         let object = json!({
             "metadata": {
-                "name": name, "namespace": "team", "uid": format!("uid-{name}"),
+                "name": name, "namespace": namespace, "uid": format!("uid-{name}"),
                 "resourceVersion": self.version.to_string(), "generation": generation,
                 "creationTimestamp": created.unwrap_or_else(|| json!(self.moment().wall.to_string())),
             },
@@ -155,10 +215,12 @@ impl World {
     }
 
     /// Lets the watch show an object as it is.
-    fn show(&mut self, name: &str) {
-        let view = serde_json::from_value(self.objects[name].clone()).unwrap();
+    pub(super) fn show(&mut self, name: &str) {
         let now = self.moment();
-        assert!(self.index.arrives(view, WATCH, now), "{name} can be read");
+        for index in self.standby.iter_mut().chain([&mut self.index]) {
+            let view = serde_json::from_value(self.objects[name].clone()).unwrap();
+            assert!(index.arrives(view, WATCH, now), "{name} can be read");
+        }
     }
 
     pub(super) fn run(&mut self, time: Duration) {
@@ -177,6 +239,16 @@ impl World {
             self.index.answered(question, answer, now);
         }
         let due = self.index.due(now);
+        for secret in due.secrets {
+            if self.has_secrets {
+                let credentials = credentials(&secret.name);
+                self.index.secret_read(secret, Ok(credentials), now);
+            }
+        }
+        if due.renew {
+            self.renewals.push(self.now);
+            self.index.renewed((self.sts)(self.now), now);
+        }
         for question in due.questions {
             self.calls.push(call(&question, self.now));
             let hangs = self.hanging.as_deref() == Some(question.region.as_str());
@@ -194,8 +266,15 @@ impl World {
         (self.cloud)(&call).map_err(Error::of_kind)?;
         let process = (self.process)(call.at);
         let known = |id: &String| self.tasks.get(id).map(|status| Task { process, ..task(id, status) });
-        let tasks = call.ids.iter().filter_map(known).collect();
-        Ok(Answer { tasks, request_id: Some("r".into()), complete: true, calls: 1 })
+        let of_image = |id: &String| Task {
+            type_: Some("ExportImage".into()),
+            resource_id: Some(id.as_str().into()),
+            ..task("t-old", "Succeeded")
+        };
+        let part = call.ids.iter().filter(|id| self.endless.contains(*id)).map(of_image);
+        let tasks: Vec<_> = call.ids.iter().filter_map(known).chain(part).collect();
+        let complete = tasks.iter().all(|task| task.resource_id.is_none());
+        Ok(Answer { tasks, request_id: Some("r".into()), complete, calls: 1 })
     }
 
     fn write(&mut self, write: Write) {
@@ -244,7 +323,7 @@ impl World {
     }
 
     /// When the first look at a task began, from a moment on.
-    fn looked_at(&self, id: &str, from: Duration) -> Duration {
+    pub(super) fn looked_at(&self, id: &str, from: Duration) -> Duration {
         let mut looks = self.calls.iter().filter(|call| call.at >= from && call.ids.iter().any(|asked| asked == id));
         looks.next().expect("it was looked at").at
     }
@@ -265,7 +344,8 @@ impl World {
 
 fn call(question: &Question, at: Duration) -> Call {
     let ids = question.batch.parameters().into_iter().map(|(_, id)| id.to_owned()).collect();
-    Call { at, ids, region: question.region.as_str().to_owned() }
+    let (region, key) = (question.region.as_str().to_owned(), question.credentials.access_key().to_owned());
+    Call { at, ids, region, key }
 }
 
 fn task(id: &str, status: &str) -> Task {
@@ -500,6 +580,104 @@ fn trouble_of_one_lane_does_not_delay_another() {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Flood {
+    UnknownTasks,
+    RefusedTasks,
+    UnknownImages,
+}
+
+/// How late a new task of a tenant is looked at, and how long an old one waits between two looks, while another tenant
+/// floods their lane.
+fn longest_waits_beside(flood: Flood) -> (Duration, Duration) {
+    let mut world = World::new();
+    world.namespace = "quiet";
+    (0..100).for_each(|n| world.create(&format!("t-{n}")));
+    world.run(secs(30));
+    if flood == Flood::RefusedTasks {
+        world.cloud = Box::new(|call| match call.ids.iter().any(|id| id.starts_with("x-")) {
+            true => Err(ErrorKind::Rejected),
+            false => Ok(()),
+        });
+    }
+    world.namespace = "loud";
+    for n in 0..10_000 {
+        let id = format!("x-{n}");
+        let spec = match flood {
+            Flood::UnknownTasks | Flood::RefusedTasks => json!({"taskId": id}),
+            Flood::UnknownImages => json!({"resourceId": id, "type": "CopyImage"}),
+        };
+        world.store(&id, spec, Value::Null);
+    }
+    world.namespace = "quiet";
+    let mut first = Duration::ZERO;
+    for n in 0..20 {
+        let id = format!("t-new-{n}");
+        world.create(&id);
+        let created = world.now;
+        world.run(secs(10));
+        first = first.max(world.looked_at(&id, created) - created);
+    }
+    let looks = |n: usize| {
+        let id = format!("t-{n}");
+        world.calls.iter().filter(|call| call.ids.contains(&id)).map(|call| call.at).collect::<Vec<_>>()
+    };
+    let gap = |looks: Vec<Duration>| looks.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    (first, (0..100).map(|n| gap(looks(n))).max().unwrap())
+}
+
+#[test]
+fn a_flood_of_ids_delays_no_other_tenant_of_the_same_account_by_a_beat() {
+    let beat = settings().poll_interval;
+    for flood in [Flood::UnknownTasks, Flood::RefusedTasks, Flood::UnknownImages] {
+        let (first, gap) = longest_waits_beside(flood);
+        assert!(first <= secs(2), "{flood:?}: a new task was first looked at after {first:?}");
+        assert!(gap <= 2 * beat, "{flood:?}: {gap:?} between two looks");
+    }
+}
+
+#[test]
+fn who_follows_the_task_of_another_does_not_drag_it_into_the_own_queue() {
+    let mut world = World::new();
+    world.namespace = "loud";
+    for n in 0..10_000 {
+        let id = format!("x-{n}");
+        world.store(&id, json!({"taskId": id}), Value::Null);
+    }
+    world.store("copy", json!({"taskId": "t-0"}), Value::Null);
+    world.namespace = "quiet";
+    world.create("t-0");
+    let created = world.now;
+    world.run(secs(2));
+    assert!(world.looked_at("t-0", created) - created <= secs(1));
+}
+
+#[test]
+fn the_statuses_of_a_flood_are_written_in_turns_with_those_of_another_tenant() {
+    let mut world = World::new();
+    world.namespace = "quiet";
+    world.create("t-ending");
+    world.namespace = "loud";
+    for n in 0..3_500 {
+        let id = format!("x-{n}");
+        world.store(&id, json!({"taskId": id, "timeout": "60s"}), Value::Null);
+    }
+    world.run(secs(59));
+    world.tasks.insert("t-ending".into(), "Succeeded");
+    // An API server that takes its time, until everyone's end waits to be written.
+    world.unanswered = Some(Vec::new());
+    world.run(secs(60));
+    assert!(world.index.status_queue() > 3_000);
+    let ended = |world: &World| world.writes.iter().any(|it| it.name == "t-ending" && it.change == Change::End);
+    let mut rounds = 0;
+    while !ended(&world) {
+        world.answer_writes();
+        world.run(STEP);
+        rounds += 1;
+    }
+    assert!(rounds <= 2, "{rounds} rounds of 32 writes");
+}
+
 #[test]
 fn the_total_ceiling_is_shared_evenly() {
     let mut world = World::with(Settings { total_qps: 2.0, account_qps: 100.0, ..settings() });
@@ -513,6 +691,39 @@ fn the_total_ceiling_is_shared_evenly() {
     for region in 0..4 {
         let calls = world.calls_between(20, 120).iter().filter(|call| call.region == format!("r-{region}")).count();
         assert!((45..=55).contains(&calls), "region {region} had {calls} of 200 calls");
+    }
+}
+
+#[test]
+fn who_opens_a_thousand_lanes_with_invented_keys_or_regions_delays_no_other_tenant() {
+    for invented in ["credentialsRef", "region"] {
+        let mut world = World::with(Settings { total_qps: 20.0, ..settings() });
+        world.has_secrets = true;
+        world.cloud = Box::new(|call| match call.key.starts_with("invented") {
+            true => Err(ErrorKind::CredentialsInvalid),
+            false => Ok(()),
+        });
+        world.namespace = "quiet";
+        (0..300).for_each(|n| world.create(&format!("t-{n}")));
+        world.run(secs(30));
+        world.namespace = "loud";
+        for n in 0..1_000 {
+            let (id, name) = (format!("x-{n}"), format!("invented-{n}"));
+            let named = if invented == "region" { json!(name) } else { json!({"name": name}) };
+            world.store(&id, json!({"taskId": id, invented: named}), Value::Null);
+        }
+        let from = world.now;
+        world.run(secs(60));
+        let calls = world.calls_between(from.as_secs(), from.as_secs() + 60);
+        assert!((1_000..=20 * 61).contains(&calls.len()), "{} calls in a minute", calls.len());
+        let looks: Vec<_> = calls.iter().filter(|call| call.ids.contains(&"t-0".into())).map(|call| call.at).collect();
+        let longest = looks.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        assert!(longest <= secs(11), "{invented}: {longest:?} between two looks");
+        world.namespace = "quiet";
+        world.create("t-new");
+        let created = world.now;
+        world.run(secs(2));
+        assert!(world.looked_at("t-new", created) - created <= Duration::from_millis(250), "{invented}");
     }
 }
 
@@ -544,14 +755,14 @@ fn secrets_of_equal_content_share_a_lane_and_a_changed_one_moves_its_tasks() {
     world.index.secret_read(secret("a"), Ok(credentials("one")), now);
     world.index.secret_read(secret("b"), Ok(credentials("one")), now);
     world.run(secs(15));
-    assert_eq!(world.index.lanes.len(), 1);
+    assert_eq!(world.index.lanes.iter().count(), 1);
     assert!(world.calls.iter().all(|call| call.ids == ["t-1", "t-2"]), "{:?}", world.calls);
 
     let now = world.moment();
     world.index.secret_read(secret("b"), Ok(credentials("two")), now);
     world.calls.clear();
     world.run(secs(15));
-    assert_eq!(world.index.lanes.len(), 2);
+    assert_eq!(world.index.lanes.iter().count(), 2);
     assert!(world.calls.iter().all(|call| call.ids.len() == 1), "{:?}", world.calls);
 }
 
@@ -568,10 +779,8 @@ fn an_emptied_index_holds_nothing() {
     }
     world.run(secs(15));
     let index = &world.index;
-    let left =
-        [index.entries.len(), index.lanes.len(), index.sources.len(), index.by_name.len(), index.namespaces.len()];
-    assert_eq!(left, [0; 5]);
-    assert_eq!(index.status_queue(), 0);
+    let left = [index.entries.len(), index.lanes.iter().count(), index.sources.len(), index.status_queue()];
+    assert_eq!((left, index.directory.sizes()), ([0; 4], [0; 3]));
 }
 
 #[test]
@@ -713,7 +922,7 @@ fn suspending_stops_the_looks_and_resuming_looks_at_once() {
 }
 
 /// A world of one task with a timeout, and of one without.
-fn timeout(timeout: &str) -> World {
+pub(super) fn timeout(timeout: &str) -> World {
     let mut world = World::new();
     world.create("t-endless");
     world.tasks.insert("t-1".into(), "Running");
@@ -805,4 +1014,22 @@ fn a_timeout_that_is_past_when_a_user_sets_or_resumes_it_has_its_look() {
         world.run(secs(1));
         assert_eq!(world.told("t-1").last(), Some(&"TaskSucceeded"), "{before}");
     }
+}
+
+#[test]
+fn of_an_image_whose_answer_never_ends_no_task_is_picked_and_others_are_not_kept_waiting() {
+    let mut world = World::new();
+    for image in ["image-1", "image-2", "image-3"] {
+        world.store(image, json!({"resourceId": image, "type": "ExportImage"}), Value::Null);
+    }
+    world.endless.insert("image-2".into());
+    world.run(secs(20));
+    assert_eq!(
+        ["image-1", "image-2", "image-3"].map(|it| world.told(it)),
+        [["TaskNotFound"], ["RequestRejected"], ["TaskNotFound"]]
+    );
+    assert_eq!(world.objects["image-2"]["status"]["taskId"], Value::Null);
+    world.run(secs(600));
+    let late = world.calls_between(320, 620).into_iter().filter(|call| call.ids == ["image-2"]).count();
+    assert!((1..=2).contains(&late), "asked alone {late} times in five minutes");
 }

@@ -1,10 +1,12 @@
 //! Statuses that wait to be written: the newest wins, ends go first, progress waits its turn.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::entry::Entry;
 use super::key::{EntryKey, ObjectName};
-use super::{Index, News, Settings};
+use super::rounds::Rounds;
+use super::{Index, News};
 use crate::api::{ImageTaskStatus, ImageTaskView};
 use crate::clock::Now;
 use crate::schedule::{Rate, backoff};
@@ -40,9 +42,10 @@ impl Change {
             return Self::End;
         }
         let mut same = before.clone();
-        if let (Some(same), Some(after)) = (&mut same.reported, &after.reported) {
-            same.process = after.process;
-            same.updated.clone_from(&after.updated);
+        if let (Some(same), Some(after)) = (&mut same.reported, &after.reported)
+            && same.differs_in_progress_only(after)
+        {
+            same.clone_from(after);
         }
         if same == *after { Self::Progress } else { Self::State }
     }
@@ -133,10 +136,10 @@ impl Pending {
     }
 }
 
-/// The order of writing.
+/// The order of writing; what waits for no moment goes by turns of the tenants.
 pub(super) struct Writes {
-    ends: VecDeque<EntryKey>,
-    states: VecDeque<EntryKey>,
+    ends: Rounds,
+    states: Rounds,
     /// What is tried again, by the moment it may be.
     retries: BTreeSet<(Duration, EntryKey)>,
     /// Progress, by the moment it may be written.
@@ -148,8 +151,8 @@ pub(super) struct Writes {
 impl Writes {
     pub(super) fn new() -> Self {
         Self {
-            ends: VecDeque::new(),
-            states: VecDeque::new(),
+            ends: Rounds::default(),
+            states: Rounds::default(),
             retries: BTreeSet::new(),
             progress: BTreeSet::new(),
             in_flight: 0,
@@ -162,28 +165,29 @@ impl Writes {
         self.ends.len() + self.states.len() + self.retries.len() + self.progress.len() + self.in_flight
     }
 
-    fn queue(&mut self, entry: EntryKey, change: Change, pending: &Pending, settings: &Settings, now: Duration) {
+    fn queue(&mut self, key: EntryKey, entry: &Entry, change: Change, pace: Duration, now: Duration) {
+        let Entry { tenant, pending, .. } = entry;
         if pending.in_flight {
             return;
         }
         if pending.failures > 0 {
             let pause = backoff(RETRY, pending.failures - 1).min(LONGEST_RETRY);
-            self.retries.insert((now + pause, entry));
+            self.retries.insert((now + pause, key));
             return;
         }
         match change {
-            Change::End => self.ends.push_back(entry),
-            Change::State => self.states.push_back(entry),
+            Change::End => self.ends.push(*tenant, key),
+            Change::State => self.states.push(*tenant, key),
             Change::Progress => {
-                let due = pending.last.map_or(now, |last| now.max(last + settings.progress_interval));
-                self.progress.insert((due, entry));
+                let due = pending.last.map_or(now, |last| now.max(last + pace));
+                self.progress.insert((due, key));
             }
         }
     }
 
     fn pop(&mut self, now: Duration) -> Option<EntryKey> {
-        let first = self.ends.pop_front().or_else(|| pop_due(&mut self.retries, now));
-        if let Some(entry) = first.or_else(|| self.states.pop_front()) {
+        let first = self.ends.pop().or_else(|| pop_due(&mut self.retries, now));
+        if let Some(entry) = first.or_else(|| self.states.pop()) {
             // Others take from the ceiling too, but leave progress a part of every second.
             if self.ceiling.ready_at() <= now + Duration::from_secs(1) {
                 self.ceiling.take(now);
@@ -201,7 +205,7 @@ impl Writes {
     /// Lets everything be written now that waits for its moment.
     fn hurry(&mut self) {
         let waiting = std::mem::take(&mut self.retries).into_iter().chain(std::mem::take(&mut self.progress));
-        self.states.extend(waiting.map(|(_, entry)| entry));
+        self.retries = waiting.map(|(_, entry)| (Duration::ZERO, entry)).collect();
     }
 
     fn next(&self) -> Option<Duration> {
@@ -232,22 +236,26 @@ impl Index {
         let urgent = pending.change.is_none_or(|before| change < before);
         pending.change = Some(pending.change.map_or(change, |before| before.min(change)));
         if urgent {
-            self.writes.queue(key, change, pending, &self.settings, now.mono);
+            self.writes.queue(key, entry, change, self.settings.progress_interval, now.mono);
         }
     }
 
     /// The statuses that may be written now, and when the next may.
     pub fn due_writes(&mut self, now: Now) -> (Vec<Write>, Option<Duration>) {
         let mut due = Vec::new();
+        if !self.is_leading(now) {
+            return (due, None);
+        }
         while self.writes.in_flight < MOST_IN_FLIGHT {
             let Some(key) = self.writes.pop(now.mono) else { break };
-            let Some(entry) = self.entry_mut(key) else { continue };
+            let Some(object) = self.entry(key).map(|entry| self.name_of(entry)) else { continue };
+            let entry = &mut self.entries[key.slot as usize];
             let pending = &mut entry.pending;
             let Some(change) = pending.change.filter(|_| !pending.in_flight) else { continue };
             pending.in_flight = true;
             due.push(Write {
                 entry: key,
-                object: entry.object.clone(),
+                object,
                 version: entry.version,
                 status: entry.followed.status.render(),
                 change,
@@ -283,7 +291,7 @@ impl Index {
             return;
         };
         if let Some(change) = entry.pending.change {
-            self.writes.queue(key, change, &entry.pending, &self.settings, now.mono);
+            self.writes.queue(key, entry, change, self.settings.progress_interval, now.mono);
         }
     }
 
@@ -304,9 +312,10 @@ impl Index {
         }
         entry.pending.change = None;
         if std::mem::take(&mut entry.pending.announce) {
-            self.news.extend(entry.announcement().map(News::Told));
+            self.announce(key);
         }
         // The watch may have told of this write before its answer came.
+        let entry = &self.entries[key.slot as usize];
         if entry.watched >= entry.version {
             self.review(key, now);
         }

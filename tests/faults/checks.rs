@@ -8,7 +8,7 @@ use imagetask_operator::api::{ImageTask, ImageTaskStatus, Phase, RECONCILE_REQUE
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use simulator::Call;
 
-use crate::record::{History, Life};
+use crate::it::world::record::{History, Life};
 use crate::truth::{Told, Truth, access_key};
 
 /// All that is known of a run; every moment is counted from the beginning of the scripts.
@@ -33,8 +33,6 @@ pub(crate) fn check(run: &Evidence, context: &str) {
     }
     for (name, statement) in statements![
         every_version_was_recorded
-        every_image_task_shows_what_the_cloud_says
-        nothing_that_is_not_over_was_forgotten
         no_end_was_ever_wrong
         no_end_was_ever_taken_back
         nothing_was_ever_made_up
@@ -46,6 +44,8 @@ pub(crate) fn check(run: &Evidence, context: &str) {
         no_task_was_asked_once_every_image_task_of_it_showed_its_end
         no_image_was_asked_once_every_image_task_of_it_knew_its_task
         calls_stayed_within_the_budget
+        every_image_task_shows_what_the_cloud_says
+        nothing_that_is_not_over_was_forgotten
     ] {
         if let Err(evidence) = statement(run) {
             panic!("{context}: {}: {evidence}", name.replace('_', " "));
@@ -283,7 +283,8 @@ fn phase(object: &ImageTask) -> Option<Phase> {
     status(object).phase
 }
 
-fn has_ended(object: &ImageTask) -> bool {
+/// Whether an ImageTask says that its task is over.
+pub(crate) fn has_ended(object: &ImageTask) -> bool {
     phase(object).is_some_and(Phase::is_end)
 }
 

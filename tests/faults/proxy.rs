@@ -197,7 +197,7 @@ impl Road {
         chunks: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> impl Stream<Item = io::Result<Bytes>> + Send {
         chunks.then(move |chunk| {
-            let halts = self.is_bad() && self.roll(|dice| dice.u8(..30) == 0);
+            let halts = self.is_bad() && self.roll(|dice| dice.u8(..100) == 0);
             let halt = if halts { self.roll(|dice| millis(dice, 3_000)) } else { Duration::ZERO };
             async move {
                 wait(halt).await;

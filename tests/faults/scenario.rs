@@ -28,6 +28,7 @@ pub(crate) struct Scenario {
     pub(crate) tasks: Vec<Task>,
     /// What is done, in order of time.
     pub(crate) acts: Vec<(Duration, Act)>,
+    orders: usize,
     dice: fastrand::Rng,
 }
 
@@ -48,7 +49,7 @@ pub(crate) enum Act {
 impl Scenario {
     /// The run that belongs to a seed.
     pub(crate) fn of(seed: u64) -> Self {
-        let mut run = Self { tasks: Vec::new(), acts: Vec::new(), dice: fastrand::Rng::with_seed(seed) };
+        let mut run = Self { tasks: Vec::new(), acts: Vec::new(), orders: 0, dice: fastrand::Rng::with_seed(seed) };
         (0..110).for_each(|n| run.single(&format!("t-{n:03}")));
         (110..140).for_each(|n| run.shared(&format!("t-{n:03}")));
         (140..146).for_each(|n| run.unknown(&format!("t-{n:03}")));
@@ -134,7 +135,10 @@ impl Scenario {
                 type_: Some(type_.to_owned()),
                 ..by_id(image, &lane)
             };
-            self.create(&format!("{image}-{n}"), ImageTaskSpec { task_id: None, ..spec });
+            let born = self.create(&format!("{image}-{n}"), ImageTaskSpec { task_id: None, ..spec });
+            if n == 0 && self.dice.bool() {
+                self.spoil_later_pages(born, image);
+            }
         }
     }
 
@@ -178,9 +182,9 @@ impl Scenario {
 
     /// Every kind of fault once, for a while, some at the same time; most strike one account.
     fn cloud_faults(&mut self) {
-        let poisoned: Vec<String> =
-            (0..3).map(|_| self.tasks[self.dice.usize(..self.tasks.len())].id.clone()).collect();
-        let poison = |id: &String| Fault::code("InvalidTask.Poison").only_id(id);
+        let poison =
+            (0..3).map(|_| Fault::code("InvalidTask.Poison").only_id(&format!("t-{:03}", self.dice.u8(..140))));
+        let poison: Vec<Fault> = poison.collect();
         let faults = scopeless_faults(&mut self.dice).into_iter().map(|fault| match self.dice.u8(..6) {
             0 => fault,
             1 => fault.times(self.dice.u64(1..6)),
@@ -188,11 +192,10 @@ impl Scenario {
             4 => fault.only_key(SECRETS[0]),
             _ => fault.only_key(SECRETS[1]),
         });
-        let faults: Vec<Fault> = faults.chain(poisoned.iter().map(poison)).collect();
-        for (n, fault) in faults.into_iter().enumerate() {
+        for fault in faults.chain(poison).collect::<Vec<_>>() {
             let lasts = self.dice.u64(500..5_000);
-            let ordered = self.at(0, 35_000, Act::Order(n, fault));
-            self.at(ordered + lasts, ordered + lasts + 1, Act::Clear(n));
+            let from = self.dice.u64(..35_000);
+            self.order(from, lasts, fault);
         }
         for (act, undo) in [
             (Act::LimitRate(Some(1)), Act::LimitRate(None)),
@@ -203,6 +206,30 @@ impl Scenario {
             let ordered = self.at(0, 30_000, act);
             self.at(ordered + 2_000, ordered + 5_000, undo);
         }
+    }
+
+    /// Plans that answers about an image break off after their first page, for a while.
+    fn spoil_later_pages(&mut self, from: u64, image: &str) {
+        let faults = [
+            Fault::null_tasks(),
+            Fault::absent_tasks(),
+            Fault::truncated(),
+            Fault::closed(),
+            Fault::status(500),
+            Fault::code("FlowLimitExceeded"),
+        ];
+        let fault = self.dice.choice(faults).expect("there are some");
+        self.order(from, 4_000, fault.only_id(image));
+        // Of several faults the newest strikes, and this one does nothing, once.
+        self.order(from, 4_000, Fault::latency(Duration::ZERO).only_id(image).times(1));
+    }
+
+    /// Plans a fault of the cloud.
+    fn order(&mut self, from: u64, lasts: u64, fault: Fault) {
+        let number = self.orders;
+        self.orders += 1;
+        self.at(from, from, Act::Order(number, fault));
+        self.at(from + lasts, from + lasts, Act::Clear(number));
     }
 
     fn create(&mut self, name: &str, spec: ImageTaskSpec) -> u64 {

@@ -1,8 +1,7 @@
-//! The program as a process: over HTTPS, killed, misused, and before its CRD.
+//! The program as a process: over HTTPS, killed, and before its CRD.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 
 use imagetask_operator::api::Phase;
@@ -36,10 +35,6 @@ fn newest_source() -> SystemTime {
         }
     }
     newest
-}
-
-fn run(arguments: &[&str]) -> Output {
-    Command::new(PROGRAM).args(arguments).env_clear().output().unwrap()
 }
 
 /// A file with a certificate, in the folder that cargo gives to tests.
@@ -126,32 +121,8 @@ async fn an_api_server_that_restarts_is_watched_and_written_anew() {
 async fn a_clean_stop_exits_with_zero() {
     let world = World::new().await;
     let mut operator = world.process(PROGRAM, &["--poll-interval=1s"], &[]).await;
-    let pid = operator.child.id().expect("it runs").to_string();
-    assert!(Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().unwrap().success());
-    let ended = tokio::time::timeout(Duration::from_secs(20), operator.child.wait()).await;
-    assert_eq!(ended.expect("it stops in time").unwrap().code(), Some(0));
-}
-
-#[test]
-fn a_bad_flag_ends_the_start_with_one_line_that_names_it() {
-    for (arguments, complaint) in [
-        (&["--poll-interval=0.5s"][..], "'--poll-interval <POLL_INTERVAL>': give 1s or more"),
-        (&["run", "--poll-interval=soon"], "'--poll-interval <POLL_INTERVAL>': give a duration such as 10s"),
-        (&["--region=a/b"], "'--region <REGION>'"),
-        (&["--endpoint=http://example.com"], "'--endpoint <ENDPOINT>'"),
-        (&["--account-qps=-1"], "'--account-qps <ACCOUNT_QPS>': give a number from"),
-        (&["--namespace=A_B"], "'--namespace <NAMESPACE>': give the name of a namespace"),
-        (&["--selector=a b"], "'--selector <SELECTOR>': give a label selector"),
-        (&["--selector=a in (1,2"], "'--selector <SELECTOR>'"),
-        (&["--listen=nowhere"], "'--listen <LISTEN>'"),
-        (&["--what"], "unexpected argument '--what'"),
-        (&["--default-credentials-namespaces=*"], "VOLCENGINE_ACCESS_KEY is missing"),
-    ] {
-        let output = run(arguments);
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), told.lines().count()), (Some(2), 1), "{arguments:?}: {told}");
-        assert!(told.contains(complaint), "{arguments:?}: {told}");
-    }
+    operator.signal("TERM").await;
+    assert_eq!(operator.ended().await, Some(0));
 }
 
 #[tokio::test]
@@ -180,6 +151,7 @@ async fn the_metrics_of_the_contract_are_there() {
         "imagetask_watch_restarts_total 0",
         "imagetask_invalid_objects 0",
         r#"imagetask_lanes{state="steady"} 1"#,
+        "imagetask_leader 1",
         "process_cpu_seconds_total ",
         "process_resident_memory_bytes ",
     ] {

@@ -68,6 +68,35 @@ fn every_flag_and_metric_is_in_the_readme() {
 }
 
 #[test]
+fn every_test_that_the_threat_model_names_is_there() {
+    let text = fs::read_to_string(repository("SECURITY.md")).unwrap();
+    let threats: Vec<&str> = text.lines().filter(|line| line.starts_with("| T")).collect();
+    assert_eq!(threats.len(), 20, "T1 to T20");
+    let sources = [sources("src"), sources("tests")].concat();
+    for threat in threats {
+        let shown = threat.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let tests: Vec<&str> = shown.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty() || shown.starts_with("none"), "a test, or none: {threat}");
+        for test in tests {
+            assert!(sources.contains(&format!("fn {test}(")), "SECURITY.md names {test}, which is no test");
+        }
+    }
+}
+
+/// The text of every Rust file under a folder.
+fn sources(folder: &str) -> String {
+    let mut text = String::new();
+    for path in fs::read_dir(repository(folder)).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            text += &sources(path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_str().unwrap());
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &fs::read_to_string(path).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
 fn the_examples_follow_tasks_by_their_own_names() {
     for entry in fs::read_dir(repository("crds/examples")).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();

@@ -55,9 +55,11 @@ fn only_ecs_speaks_to_the_cloud() {
 }
 
 #[test]
-fn only_write_changes_image_tasks_and_only_events_creates_events() {
+fn only_write_changes_image_tasks_only_events_creates_events_and_only_lease_writes_the_lease() {
     only(&["write.rs"], &["Request::put"]);
-    only(&["events.rs"], &[".create("]);
+    only(&["events.rs", "lease.rs"], &[".create("]);
+    only(&["events.rs"], &["Api<Event>"]);
+    only(&["lease.rs"], &["Api<Lease>", ".replace("]);
     only(
         &[],
         &[
@@ -66,7 +68,6 @@ fn only_write_changes_image_tasks_and_only_events_creates_events() {
             "Request::delete",
             ".patch(",
             ".patch_status(",
-            ".replace(",
             ".replace_status(",
             ".delete(",
         ],
@@ -83,17 +84,22 @@ fn a_tasks_facts_live_in_the_index_alone() {
 fn deciding_never_awaits() {
     let doing = [
         "main.rs",
+        "cluster.rs",
         "operator.rs",
         "watch.rs",
         "poll.rs",
         "write.rs",
         "events.rs",
+        "lease.rs",
         "schema.rs",
         "server.rs",
         "health.rs",
         "apiserver.rs",
         "shared.rs",
+        "renew.rs",
         "ecs/client.rs",
+        "ecs/http.rs",
+        "ecs/sts.rs",
     ];
     only(&doing, &["async ", ".await"]);
 }

@@ -8,7 +8,7 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 use simulator::{Simulator, Task};
 
-use crate::world::{World, chart, get, task};
+use crate::world::{Process, World, chart, get, task};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 
@@ -78,16 +78,24 @@ fn loss(right: &Right) -> Loss {
         ("list" | "watch", "imagetasks") => "the watch of ImageTasks is retried",
         ("update", "imagetasks/status") => "status not written",
         ("create", "events") => "event not created",
+        ("create" | "get" | "update" | "watch", "leases") => "the Lease",
         (verb, resource) => panic!("nothing is known to need {verb} of {resource}: is it granted for nothing?"),
     };
     Loss::Logged(logged)
+}
+
+/// An operator that stands for election, as it does in a cluster.
+async fn replica(world: &World) -> Process {
+    let namespace = format!("--lease-namespace={}", world.namespace);
+    let flags = ["--leader-elect", &namespace, "--lease-duration=3s", "--poll-interval=1s"];
+    world.process(PROGRAM, &flags, &[]).await
 }
 
 async fn is_needed(right: &Right) {
     let loss = loss(right);
     let world = busy().await;
     world.install(&without(chart::for_namespace(&world.namespace).await, right)).await;
-    let operator = world.process(PROGRAM, &["--poll-interval=1s"], &[]).await;
+    let operator = replica(&world).await;
     match loss {
         Loss::Reason(reason) => drop(world.until_reason("with-secret", reason).await),
         Loss::Logged(words) => {
@@ -101,7 +109,7 @@ async fn is_needed(right: &Right) {
 #[tokio::test]
 async fn the_rights_of_the_chart_are_enough() {
     let world = busy().await;
-    let operator = world.process(PROGRAM, &["--poll-interval=1s"], &[]).await;
+    let operator = replica(&world).await;
     for name in ["t-1", "with-secret"] {
         world.until_phase(name, Phase::Succeeded).await;
     }
@@ -114,7 +122,7 @@ async fn the_rights_of_the_chart_are_enough() {
 async fn every_right_of_the_chart_is_needed() {
     let rights = rights(&chart::for_namespace("any").await);
     assert!(rights.len() >= 5, "the chart grants rights");
-    join_all(rights.iter().filter(|right| right.resource != "leases").map(is_needed)).await;
+    join_all(rights.iter().map(is_needed)).await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::world::{ControlPlane, World, conditions, status};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 
 /// The CRD with a change in its schema.
-fn changed(change: impl Fn(&mut JSONSchemaProps)) -> CustomResourceDefinition {
+pub(crate) fn changed(change: impl Fn(&mut JSONSchemaProps)) -> CustomResourceDefinition {
     let mut crd = crd();
     for version in &mut crd.spec.versions {
         change(version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()).unwrap());
@@ -20,11 +20,13 @@ fn changed(change: impl Fn(&mut JSONSchemaProps)) -> CustomResourceDefinition {
     crd
 }
 
-fn field<'a>(schema: &'a mut JSONSchemaProps, name: &str) -> &'a mut JSONSchemaProps {
+/// A field of a schema.
+pub(crate) fn field<'a>(schema: &'a mut JSONSchemaProps, name: &str) -> &'a mut JSONSchemaProps {
     schema.properties.as_mut().unwrap().get_mut(name).unwrap()
 }
 
-async fn apply(world: &World, crd: &CustomResourceDefinition) {
+/// Installs another CRD over the one that is there.
+pub(crate) async fn apply(world: &World, crd: &CustomResourceDefinition) {
     let api: Api<CustomResourceDefinition> = Api::all(world.client.clone());
     let stored = api.get(&crd.name_any()).await.unwrap();
     let mut crd = crd.clone();

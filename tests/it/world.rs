@@ -3,9 +3,13 @@
 pub(crate) mod chart;
 mod controlplane;
 mod operator;
+pub(crate) mod record;
+mod wire;
 
 pub(crate) use controlplane::ControlPlane;
-pub(crate) use operator::get;
+pub(crate) use operator::{Process, get, signal};
+pub(crate) use record::{History, Record};
+pub(crate) use wire::Wire;
 
 use std::path::Path;
 use std::pin::pin;
@@ -35,7 +39,7 @@ pub(crate) struct World {
     pub(crate) cloud: Simulator,
     pub(crate) namespace: String,
     pub(crate) client: Client,
-    plane: &'static ControlPlane,
+    pub(crate) plane: &'static ControlPlane,
     installed: OnceCell<Installed>,
 }
 
@@ -55,9 +59,15 @@ impl World {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let client = plane.client().await;
         let namespace = format!("it-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let object = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
-        Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
-        Self { cloud, namespace, client, plane, installed: OnceCell::new() }
+        let world = Self { cloud, namespace, client, plane, installed: OnceCell::new() };
+        world.create_namespace(&world.namespace).await;
+        world
+    }
+
+    /// Creates a namespace beside the own one.
+    pub(crate) async fn create_namespace(&self, name: &str) {
+        let object = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+        Api::<Namespace>::all(self.client.clone()).create(&PostParams::default(), &object).await.unwrap();
     }
 
     /// The ImageTasks of this world.

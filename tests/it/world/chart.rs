@@ -63,14 +63,20 @@ pub(crate) fn built(name: &str) -> PathBuf {
 /// What the chart renders for the operator of one namespace that may also read its Secrets.
 pub(crate) async fn for_namespace(namespace: &str) -> Vec<Value> {
     static TEXT: OnceCell<String> = OnceCell::const_new();
-    let text = TEXT.get_or_init(async || {
-        let only = |value| format!("{value}=[\"{ANY_NAMESPACE}\"]");
-        let lists = ["watch.namespaces", "rbac.secrets", "credentials.lentTo"].map(only);
-        let [watched, secrets, lent] = lists.each_ref().map(String::as_str);
-        let values = ["crds.install=false", "rbac.aggregate=false", watched, secrets, lent];
-        render("imagetask-operator", ANY_NAMESPACE, &values).await
-    });
-    objects(&text.await.replace(ANY_NAMESPACE, namespace))
+    let text = TEXT.get_or_init(|| render_for(ANY_NAMESPACE, &[ANY_NAMESPACE])).await;
+    objects(&text.replace(ANY_NAMESPACE, namespace))
+}
+
+/// What it renders for an operator in one namespace that does the same for several.
+pub(crate) async fn for_namespaces(own: &str, namespaces: &[&str]) -> Vec<Value> {
+    objects(&render_for(own, namespaces).await)
+}
+
+async fn render_for(own: &str, namespaces: &[&str]) -> String {
+    let set = |value| format!("{value}={}", Value::from(namespaces));
+    let lists = ["watch.namespaces", "rbac.secrets", "credentials.lentTo"].map(set);
+    let [watched, secrets, lent] = lists.each_ref().map(String::as_str);
+    render("imagetask-operator", own, &["crds.install=false", "rbac.aggregate=false", watched, secrets, lent]).await
 }
 
 /// The flags of the operator in a rendered Deployment.
@@ -113,18 +119,14 @@ impl Account {
         let accounts: Api<ServiceAccount> = Api::namespaced(plane.client().await, namespace);
         let wanted = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
         let token = accounts.create_token_request(name, &PostParams::default(), &wanted).await.unwrap();
-        let mut kubeconfig = Kubeconfig::read_from(&plane.kubeconfig).unwrap();
-        for user in kubeconfig.auth_infos.iter_mut().filter_map(|user| user.auth_info.as_mut()) {
-            user.token = Some(token.status.as_ref().expect("the answer holds the token").token.clone().into());
-        }
-        for context in kubeconfig.contexts.iter_mut().filter_map(|context| context.context.as_mut()) {
-            context.namespace = Some(namespace.to_owned());
-        }
-        // The directory of the control plane, which is removed at its end.
-        let path = plane.kubeconfig.with_file_name(format!("{namespace}-{name}.kubeconfig"));
-        std::fs::write(&path, serde_saphyr::to_string(&kubeconfig).unwrap()).unwrap();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-        Self { config, kubeconfig: path }
+        let token = token.status.expect("the answer holds the token").token;
+        let kubeconfig = plane.kubeconfig_with(&format!("{namespace}-{name}"), |config| {
+            config["users"][0]["user"]["token"] = token.into();
+            config["contexts"][0]["context"]["namespace"] = namespace.into();
+        });
+        let config = Kubeconfig::read_from(&kubeconfig).unwrap();
+        let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
+        Self { config, kubeconfig }
     }
 }
 

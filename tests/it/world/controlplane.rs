@@ -12,6 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, Config, CustomResourceExt};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
@@ -34,7 +35,7 @@ struct Commands {
 }
 
 impl Commands {
-    fn answer(&mut self) -> serde_json::Value {
+    fn answer(&mut self) -> Value {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
         serde_json::from_str(&line)
@@ -84,6 +85,11 @@ impl ControlPlane {
         assert_eq!(commands.answer(), serde_json::json!({"restarted": true}));
     }
 
+    /// Writes a kubeconfig that differs from the administrator's.
+    pub(crate) fn kubeconfig_with(&self, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
+        changed_kubeconfig(&self.kubeconfig, name, change)
+    }
+
     /// The configuration of an administrator.
     pub(crate) async fn config(&self) -> Config {
         let kubeconfig = Kubeconfig::read_from(&self.kubeconfig).unwrap();
@@ -107,4 +113,13 @@ impl ControlPlane {
         let established = await_condition(crds, ImageTask::crd_name(), is_crd_established());
         tokio::time::timeout(super::PATIENCE, established).await.expect("the CRD is established in time").unwrap();
     }
+}
+
+/// Writes a kubeconfig that differs from another, and beside it: in the directory that goes with the control plane.
+pub(crate) fn changed_kubeconfig(from: &Path, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
+    let mut config = serde_saphyr::from_str(&std::fs::read_to_string(from).unwrap()).unwrap();
+    change(&mut config);
+    let path = from.with_file_name(format!("{name}.kubeconfig"));
+    std::fs::write(&path, config.to_string()).unwrap();
+    path
 }

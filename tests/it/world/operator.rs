@@ -1,5 +1,6 @@
 //! The operator of a test, in this process or as a process of its own.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use clap::Parser;
@@ -50,31 +51,41 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
-        let running = operator::run(config, installed.account.config.clone(), listener, stop.clone());
+        let running = operator::run(config, None, installed.account.config.clone(), listener, stop.clone());
         let run = tokio::spawn(async { running.await.expect("the operator runs until it is stopped") });
         InProcess { address, stop, run: Some(run) }
     }
 
     /// Starts a program of the operator as a process, with more flags and variables of the environment.
     pub(crate) async fn process(&self, program: &str, flags: &[&str], variables: &[(&str, &str)]) -> Process {
+        let keys = ["VOLCENGINE_ACCESS_KEY", "VOLCENGINE_SECRET_KEY"].map(|name| (name, own_key(name)));
+        let keys = keys.map(|(name, key)| (name, key.expect("it is named here")));
+        self.process_without_keys(program, flags, &[&keys, variables].concat()).await
+    }
+
+    /// As [`World::process`], with no keys but those that the variables name.
+    pub(crate) async fn process_without_keys(
+        &self,
+        program: &str,
+        flags: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Process {
         let mut command = tokio::process::Command::new(program);
         let installed = self.installed().await;
         command.args(self.flags(installed, &[flags, &["--listen=127.0.0.1:0"]].concat()));
         command.env("KUBECONFIG", &installed.account.kubeconfig).env("RUST_LOG", "info");
-        for name in ["VOLCENGINE_ACCESS_KEY", "VOLCENGINE_SECRET_KEY"] {
-            command.env(name, own_key(name).expect("it is named above"));
-        }
         command.envs(variables.iter().copied()).kill_on_drop(true).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-        let mut address = None;
+        let (mut address, mut first) = (None, Vec::new());
         while address.is_none() {
             let line = lines.next_line().await.unwrap().expect("the operator says where it listens before it ends");
-            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-            address = line["listen"].as_str().map(str::to_owned);
+            let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+            address = said["listen"].as_str().map(str::to_owned);
+            first.push(line);
         }
         // A full pipe would stop the operator.
-        let log = watch::Sender::new(Vec::new());
+        let log = watch::Sender::new(first);
         let kept = log.clone();
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -103,6 +114,11 @@ impl World {
         self.installed.get().expect("it is installed by now")
     }
 
+    /// The configuration of the account that the operators of this world act as.
+    pub(crate) async fn kubeconfig(&self) -> &Path {
+        &self.installed().await.account.kubeconfig
+    }
+
     /// What is given, then the flags of the chart and this world's cloud, but for what is given.
     fn flags(&self, installed: &Installed, given: &[&str]) -> Vec<String> {
         let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
@@ -114,6 +130,11 @@ impl World {
 }
 
 impl Process {
+    /// Everything that it has logged by now.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.borrow().clone()
+    }
+
     /// Waits until it has logged a line with these words; all such lines by then.
     pub(crate) async fn log_until(&self, words: &str) -> Vec<String> {
         let mut log = self.log.subscribe();
@@ -125,6 +146,16 @@ impl Process {
     /// All lines with these words that it has logged by now.
     pub(crate) fn logged(&self, words: &str) -> Vec<String> {
         self.log.borrow().iter().filter(|line| line.contains(words)).cloned().collect()
+    }
+
+    /// Sends it a signal, such as TERM.
+    pub(crate) async fn signal(&self, name: &str) {
+        signal(&self.child, name).await;
+    }
+
+    /// Waits until it has ended; its exit code, if it was not killed.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends in time").unwrap().code()
     }
 }
 
@@ -145,6 +176,13 @@ impl Drop for InProcess {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Sends a process a signal, such as TERM.
+pub(crate) async fn signal(process: &tokio::process::Child, name: &str) {
+    let pid = process.id().expect("it runs").to_string();
+    let kill = tokio::process::Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().await;
+    assert!(kill.unwrap().success());
 }
 
 /// Answer of an HTTP endpoint of an operator: status and body.

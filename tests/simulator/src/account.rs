@@ -1,5 +1,6 @@
 //! An access key that the cloud knows, and the account it belongs to.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// One access key. Several keys may name the same account and then see the same tasks.
@@ -16,6 +17,9 @@ pub struct Account {
     /// Whether the session token has run out.
     #[serde(default)]
     pub expired: bool,
+    /// When it runs out: for keys of a session that STS opened.
+    #[serde(skip)]
+    pub(crate) expires: Option<Timestamp>,
     /// The account the key belongs to; without it the key is an account of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -29,6 +33,7 @@ impl Account {
             secret_key: secret_key.to_owned(),
             session_token: None,
             expired: false,
+            expires: None,
             name: None,
         }
     }
@@ -49,6 +54,15 @@ impl Account {
     pub fn of_account(mut self, name: &str) -> Self {
         self.name = Some(name.to_owned());
         self
+    }
+
+    pub(crate) fn expires(mut self, at: Timestamp) -> Self {
+        self.expires = Some(at);
+        self
+    }
+
+    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
+        self.expired || self.expires.is_some_and(|at| at <= now)
     }
 
     pub(crate) fn owner(&self) -> &str {

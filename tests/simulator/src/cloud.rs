@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::state::{State, Strike, Ticket};
-use crate::{Account, Call, Counts, Fault, FaultId, KeyCount, OrderedFault, Script, Settings, Task};
+use crate::{Account, Call, Counts, Fault, FaultId, KeyCount, OrderedFault, Role, Script, Settings, Task};
 
 /// Long enough for a test to say that something will not happen any more.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,6 +37,16 @@ impl Cloud {
     /// Forgets an access key, not the tasks of its account; false when it is not there.
     pub fn remove_account(&self, access_key: &str) -> bool {
         self.state(|state| state.accounts.remove(access_key).is_some())
+    }
+
+    /// Adds a role that a token may take on, or replaces it: the token that it trusts may change.
+    pub fn trust(&self, role: Role) {
+        self.state(|state| state.roles.insert(role.trn.clone(), role));
+    }
+
+    /// Forgets a role, not the sessions that it has opened; false when it is not there.
+    pub fn distrust(&self, trn: &str) -> bool {
+        self.state(|state| state.roles.remove(trn).is_some())
     }
 
     /// Adds a task or replaces it; its script begins now.
@@ -104,6 +114,7 @@ impl Cloud {
     /// Does all that a script says; gives the numbers of its faults.
     pub fn play(&self, script: Script) -> Vec<FaultId> {
         script.accounts.into_iter().for_each(|account| self.add(account));
+        script.roles.into_iter().for_each(|role| self.trust(role));
         self.put_all(script.tasks);
         if let Some(Settings { calls_per_second, clock_skew_seconds }) = script.settings {
             self.limit_rate(calls_per_second);

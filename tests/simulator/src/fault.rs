@@ -29,6 +29,9 @@ pub struct Fault {
     /// Strikes only calls with this access key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_key: Option<String>,
+    /// Strikes only calls of this action.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
 }
 
 /// What a fault does to a call.
@@ -175,6 +178,12 @@ impl Fault {
     /// Strikes only calls with this access key.
     pub fn only_key(mut self, access_key: &str) -> Self {
         self.access_key = Some(access_key.to_owned());
+        self
+    }
+
+    /// Strikes only calls of this action.
+    pub fn only_action(mut self, action: &str) -> Self {
+        self.action = Some(action.to_owned());
         self
     }
 

@@ -1,4 +1,4 @@
-//! A simulated Volcengine ECS that answers `DescribeTasks`, for tests and the demo.
+//! A simulated Volcengine ECS that answers `DescribeTasks`, and its STS, for tests and the demo.
 //!
 //! A test starts a [`Simulator`], says what the cloud knows ([`Task`], [`Account`]) and how it
 //! misbehaves ([`Fault`]), and afterwards reads what it was asked ([`Call`]). The binary gives the
@@ -7,6 +7,7 @@
 //! ```text
 //!   GET /?Action=DescribeTasks ─▶ net ─▶ gateway ─▶ authenticate ─▶ describe_tasks ─▶ answer
 //!                                          │ fault?     │ key, clock       │ tasks, page
+//!   POST /?Action=AssumeRoleWithOIDC ──────┼─▶ assume_role: a session, which is a key for a while
 //!   tests, /control ─────────────▶ Cloud ──┴── state: accounts, tasks, faults, journal
 //! ```
 //!
@@ -22,6 +23,7 @@ mod cloud;
 mod control;
 mod fault;
 mod net;
+mod role;
 mod script;
 mod simulator;
 mod state;
@@ -31,6 +33,7 @@ pub use account::Account;
 pub use call::{Call, Counts, KeyCount};
 pub use cloud::Cloud;
 pub use fault::{Effect, Fault, FaultId, OrderedFault};
+pub use role::Role;
 pub use script::{Script, Settings};
 pub use simulator::{Options, Simulator};
 pub use task::{Stage, Task};

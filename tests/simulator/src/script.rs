@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Account, Fault, Task};
+use crate::{Account, Fault, Role, Task};
 
 /// What to add to the cloud. The binary's `--script` file and `POST /control/script` take it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -10,6 +10,8 @@ use crate::{Account, Fault, Task};
 pub struct Script {
     /// Access keys to know.
     pub accounts: Vec<Account>,
+    /// Roles that tokens may take on.
+    pub roles: Vec<Role>,
     /// Tasks to show.
     pub tasks: Vec<Task>,
     /// Faults to order, oldest first.

@@ -74,6 +74,7 @@ fn a_script_file_and_the_control_endpoint_take_the_same_json() {
     let script = Script {
         accounts: vec![Account::new("AK1", "secret")],
         tasks: vec![Task::export("t-1", "image-1").account("AK1").then().succeeded()],
+        roles: Vec::new(),
         faults: vec![Fault::code("FlowLimitExceeded").times(3)],
         settings: Some(Settings { calls_per_second: Some(4), clock_skew_seconds: 30 }),
     };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
-use simulator::{Account, Fault, Simulator, Task};
+use simulator::{Account, Fault, Role, Simulator, Task};
 
 /// A client of one SDK, as `sdk/prepare` makes it.
 #[derive(Clone, Copy, Debug)]
@@ -100,14 +100,36 @@ async fn both_sdks_take_an_error_inside_a_200_for_an_error() {
     }
 }
 
+#[tokio::test]
+async fn the_python_sdk_takes_a_role_with_a_token() {
+    const TRN: &str = "trn:iam::2100000001:role/reader";
+    let cloud = Simulator::start().await;
+    cloud.trust(Role::new(TRN, "header.claims.signature", "demo"));
+    cloud.put(Task::export("t-1", "image-1").account("demo").running(7));
+    let token = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sdk-oidc-token");
+    std::fs::write(&token, "header.claims.signature\n").expect("cargo's directory for test files can be written");
+    let created = "2022-05-06T00:01:00+08:00";
+    let fields = task(["t-1", "ExportImage", "Running", "image-1", created, created], 7, json!(""));
+    let role =
+        [("VOLCENGINE_OIDC_ROLE_TRN", TRN), ("VOLCENGINE_OIDC_TOKEN_FILE", token.to_str().expect("it is UTF-8"))];
+    let none = Keys { access: "", secret: "", token: "" };
+    assert_eq!(Sdk::Python.describe_with(&cloud, none, &role, &["t-1"]), json!({ "pages": 1, "tasks": [fields] }));
+}
+
 impl Sdk {
     /// What the client prints after asking for these tasks.
     fn describe(self, cloud: &Simulator, keys: Keys<'_>, ids: &[&str]) -> Value {
+        self.describe_with(cloud, keys, &[], ids)
+    }
+
+    /// What the client prints after asking for these tasks.
+    fn describe_with(self, cloud: &Simulator, keys: Keys<'_>, variables: &[(&str, &str)], ids: &[&str]) -> Value {
         let ca_file = ca_file(cloud);
         let mut command = self.command();
         command.env_clear().env("ENDPOINT", cloud.url()).env("VOLCENGINE_REGION", Simulator::REGION);
         command.env("VOLCENGINE_ACCESS_KEY", keys.access).env("VOLCENGINE_SECRET_KEY", keys.secret);
         command.env("VOLCENGINE_SESSION_TOKEN", keys.token);
+        command.envs(variables.iter().copied());
         if let Some(path) = &ca_file {
             command.env("CA_FILE", path).env("VOLCSTACK_CA_BUNDLE", path);
         }

@@ -2,6 +2,7 @@
 
 The environment says whom to ask and with what: ENDPOINT (a URL), CA_FILE (for https),
 VOLCENGINE_ACCESS_KEY, VOLCENGINE_SECRET_KEY, VOLCENGINE_SESSION_TOKEN, VOLCENGINE_REGION.
+With VOLCENGINE_OIDC_ROLE_TRN and VOLCENGINE_OIDC_TOKEN_FILE it takes that role in place of the keys.
 The arguments are task ids. All pages of the default size are followed.
 """
 
@@ -12,6 +13,7 @@ import sys
 from urllib.parse import urlsplit
 
 import volcenginesdkcore
+from volcenginesdkcore.auth.providers.sts_oidc_provider import StsOidcCredentialProvider
 from volcenginesdkcore.rest import ApiException
 from volcenginesdkecs import DescribeTasksRequest, ECSApi
 
@@ -37,6 +39,8 @@ def code(refusal):
 def api_client():
     endpoint = urlsplit(os.environ["ENDPOINT"])
     configuration = volcenginesdkcore.Configuration()
+    if "VOLCENGINE_OIDC_ROLE_TRN" in os.environ:
+        configuration.credential_provider = StsOidcCredentialProvider(scheme=endpoint.scheme, host=endpoint.netloc)
     configuration.ak = os.environ["VOLCENGINE_ACCESS_KEY"]
     configuration.sk = os.environ["VOLCENGINE_SECRET_KEY"]
     configuration.session_token = os.environ.get("VOLCENGINE_SESSION_TOKEN", "")

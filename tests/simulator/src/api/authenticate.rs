@@ -52,7 +52,7 @@ pub(crate) fn authenticate(
         return refuse("SignatureDoesNotMatch");
     }
     // Java sends the token unsigned, so where it stands is all the same.
-    if account.expired || request.header("x-security-token") != account.session_token {
+    if account.is_expired(now) || request.header("x-security-token") != account.session_token {
         return refuse("InvalidSecretToken");
     }
     let Authorization { region, service, .. } = authorization;

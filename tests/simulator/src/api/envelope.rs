@@ -6,6 +6,7 @@ use hyper::{Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::assume_role;
 use super::error::ApiError;
 use super::payload::Payload;
 use super::request::Request;
@@ -29,7 +30,11 @@ impl Metadata {
     /// `number` makes the request id unique.
     pub(crate) fn of(request: &Request, now: Timestamp, number: u64) -> Self {
         let text = |name| request.query.get(name).unwrap_or_default().into_owned();
-        let (service, region) = request.claimed().map(|claimed| (claimed.service, claimed.region)).unwrap_or_default();
+        let (service, region) = match request.claimed() {
+            Some(claimed) => (claimed.service, claimed.region),
+            None if assume_role::is_asked(request) => ("sts".to_owned(), String::new()),
+            None => Default::default(),
+        };
         Self {
             // As long as the documentation's 202106111445100102252431000052****.
             request_id: format!("{}{number:020}", clock::request_id_time(now)),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hyper::Response;
 use serde_json::Value;
 
+use super::assume_role::{self, assume_role};
 use super::authenticate::authenticate;
 use super::describe_tasks::describe_tasks;
 use super::envelope::Metadata;
@@ -77,6 +78,9 @@ fn reply(
 
 fn usual(state: &mut State, request: &Request) -> Result<Value, ApiError> {
     let (now, now_ms) = (state.clock.now(), state.clock.elapsed_ms());
+    if assume_role::is_asked(request) {
+        return assume_role(request, state, now);
+    }
     let caller = authenticate(request, &state.accounts, now)?;
     if !state.rate.admit(&caller.account, now_ms) {
         return Err(ApiError::of("FlowLimitExceeded"));

@@ -1,5 +1,6 @@
 //! The cloud's protocol: from a request to an answer, without sockets.
 
+mod assume_role;
 mod authenticate;
 mod authorization;
 #[cfg(test)]

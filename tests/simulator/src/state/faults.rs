@@ -77,6 +77,7 @@ impl OrderedFault {
         fault.times.is_none_or(|times| self.struck < times)
             && fault.id.as_ref().is_none_or(asks_for)
             && fault.access_key.as_ref().is_none_or(|key| *key == call.access_key)
+            && fault.action.as_ref().is_none_or(|action| *action == call.action)
     }
 }
 

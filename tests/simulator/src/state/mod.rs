@@ -8,8 +8,8 @@ mod tasks;
 
 use std::collections::HashMap;
 
-use crate::Account;
 use crate::clock::Clock;
+use crate::{Account, Role};
 
 pub(crate) use faults::{Faults, Strike};
 pub(crate) use journal::{Journal, Ticket};
@@ -21,6 +21,10 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     /// By access key.
     pub(crate) accounts: HashMap<String, Account>,
+    /// By TRN.
+    pub(crate) roles: HashMap<String, Role>,
+    /// How many sessions were opened.
+    pub(crate) sessions: u64,
     pub(crate) tasks: Tasks,
     pub(crate) faults: Faults,
     pub(crate) rate: RateLimit,
@@ -32,6 +36,8 @@ impl State {
         Self {
             clock: Clock::start(),
             accounts: HashMap::new(),
+            roles: HashMap::new(),
+            sessions: 0,
             tasks: Tasks::default(),
             faults: Faults::default(),
             rate: RateLimit::default(),
