@@ -9,6 +9,11 @@ CARGO_FUZZ_VERSION := 0.13.2
 SEEDS := 20
 FUZZ_SECONDS := 60
 TAKEOVERS := 100
+# What `make bench` measures, and how often; tests/bench/src/main.rs has more flags, which BENCH_FLAGS takes.
+SCENARIOS := quiet,burst,ends,history
+TASKS := 1000,10000
+REPEATS := 3
+BENCH_FLAGS :=
 TOOLS := target/tools
 GO_MODULES := tests/controlplane tests/simulator/sdk/go tests/waiting
 
@@ -41,6 +46,17 @@ soak: controlplane fuzzer ## long runs: many seeds of the fault suite, many take
 		PATH=$$PWD/$(TOOLS)/bin:$$PATH cargo +nightly fuzz run $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=8192 || exit 1; \
 	done
+
+# Two builds: in one, cargo would give the operator features of the bench's dependencies.
+.PHONY: bench
+bench: controlplane ## measures the operator beside the textbook controller, on a machine that does nothing else
+	cargo build --release --package imagetask-operator
+	cargo build --release --package bench
+	target/release/bench --scenarios $(SCENARIOS) --tasks $(TASKS) --repeats $(REPEATS) $(BENCH_FLAGS)
+
+.PHONY: bench-micro
+bench-micro: ## measures signing a request for 100 tasks and decoding their answer
+	cargo bench --package bench
 
 .PHONY: fuzzer
 fuzzer: ## installs cargo-fuzz under target/tools

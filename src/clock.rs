@@ -1,5 +1,6 @@
 //! The clock, read at the edges only and handed down: deciding takes the time as an argument.
 
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
@@ -11,6 +12,31 @@ pub struct Now {
     pub mono: Duration,
     /// The time of day, for what users read and for deadlines.
     pub wall: Timestamp,
+}
+
+/// A moment in whole seconds, as Kubernetes keeps them, packed: there are many tasks, each with several of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Second(u32);
+
+impl Second {
+    /// The second of a moment; what is before 1970 or after 2106 is taken for those.
+    pub fn of(moment: Timestamp) -> Self {
+        let bounded = moment.as_second().clamp(0, u32::MAX.into());
+        Self(u32::try_from(bounded).expect("it is within the bounds"))
+    }
+
+    /// The moment at which it begins.
+    pub fn timestamp(self) -> Timestamp {
+        Timestamp::from_second(self.0.into()).expect("the year 2106 is in range")
+    }
+}
+
+impl FromStr for Second {
+    type Err = k8s_openapi::jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self::of)
+    }
 }
 
 /// Reads the moment.

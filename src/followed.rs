@@ -1,11 +1,13 @@
 //! All that is known of one ImageTask, and all that a decision about it rests on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use crate::clock::Second;
 use crate::ecs::Region;
-use crate::spec::{InvalidSpec, Spec};
+use crate::spec::{InvalidSpec, Spec, Target};
 use crate::status::Status;
 
 /// How long past a deadline an answer is waited for before the timeout falls without one (contract §1).
@@ -23,15 +25,24 @@ pub struct Followed {
     /// Generation of the spec.
     pub generation: i64,
     /// When the ImageTask was created.
-    pub created: Timestamp,
+    pub created: Second,
     /// Since when it is followed in its present form: arrival, spec change, resumption. Graces count from here.
     pub fresh_since: Duration,
     /// The reconcile-requested annotation, and when it arrived.
-    pub request: Option<(Box<str>, Duration)>,
+    pub request: Option<Box<Request>>,
     /// Trouble of this task alone that an answer has not healed yet.
     pub trouble: Option<Trouble>,
     /// What the ImageTask says now.
     pub status: Status,
+}
+
+/// A wish for a look out of turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The value of the annotation.
+    pub value: Box<str>,
+    /// When it arrived.
+    pub arrived: Duration,
 }
 
 /// Trouble that concerns one task.
@@ -53,10 +64,18 @@ pub enum TroubleKind {
 }
 
 impl Followed {
+    /// The name of the ImageTask, in the memory of its task's id where they are the same, as recommended.
+    pub fn name_shared(&self, name: Arc<str>) -> Arc<str> {
+        match &self.spec {
+            Ok(Spec { target: Target::Task(id), .. }) if id.as_str() == &*name => id.text().clone(),
+            Ok(_) | Err(_) => name,
+        }
+    }
+
     /// The moment at which the task counts as failed; `None` where no timeout is set, or none that a clock can show.
     pub fn deadline(&self, spec: &Spec) -> Option<Timestamp> {
         let timeout = SignedDuration::try_from(spec.timeout?).ok()?;
-        self.created.checked_add(timeout).ok()
+        self.created.timestamp().checked_add(timeout).ok()
     }
 
     /// Until when, after it came to be followed in its present form, a task has a chance to be asked: before, no

@@ -69,7 +69,7 @@ pub async fn run(
     watching.reset_reader_on_write = true;
     let watch_client = || Client::try_from(watching.clone()).map_err(OperatorError::Kubernetes);
     let mut loops = JoinSet::new();
-    for (id, scope) in config.scopes.into_iter().enumerate() {
+    for (id, scope) in (0..).zip(config.scopes) {
         let watching =
             watch::run(watch_client()?, scope, WatchId(id), shared.clone(), health.register_unready("watch"));
         loops.spawn(async {

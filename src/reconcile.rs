@@ -240,7 +240,7 @@ fn since(trouble: Option<Trouble>, now: Now) -> Duration {
 
 /// One write brings a finished object up to date with its spec and annotation; nothing else of it ever changes.
 fn finished(task: &Followed) -> Outcome {
-    let request = task.request.as_ref().map(|(value, _)| value);
+    let request = task.request.as_ref().map(|request| &request.value);
     let handled = request.or(task.status.handled.as_ref()).cloned();
     let news = task.status.observed_generation != task.generation || task.status.handled != handled;
     let status = news.then(|| Status { observed_generation: task.generation, handled, ..task.status.clone() });

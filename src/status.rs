@@ -1,10 +1,10 @@
 //! What an ImageTask says, in the compact form that the index keeps: read from the stored status, rendered for a write.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
 
 use crate::api::conditions::{Course, Standing};
 use crate::api::{ImageTaskStatus, Lenient, Phase, StatusView};
+use crate::clock::Second;
 use crate::ecs::{Region, Task, TaskProgress};
 use crate::reason::Reason;
 
@@ -18,7 +18,7 @@ pub struct Status {
     /// Where it is looked for.
     pub region: Option<Region>,
     /// When the end was seen.
-    pub completion: Option<Timestamp>,
+    pub completion: Option<Second>,
     /// The annotation that was answered last.
     pub handled: Option<Box<str>>,
     /// The conditions; `None` before the first write.
@@ -93,7 +93,7 @@ impl Status {
             updated_at: word(Word::Updated),
             end_at: word(Word::Ended),
             region: self.region.as_ref().map(|region| region.as_str().to_owned()),
-            completion_time: self.completion.map(Time),
+            completion_time: self.completion.map(|second| Time(second.timestamp())),
             last_handled_reconcile_at: self.handled.as_deref().map(str::to_owned),
             conditions: self.standing.as_ref().map_or_else(Vec::new, |it| it.conditions(self.observed_generation)),
         }

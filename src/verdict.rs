@@ -1,11 +1,9 @@
 //! What an ImageTask says once it is decided where it stands: as much of its status as is news, and nothing where
 //! nothing is.
 
-use k8s_openapi::jiff::Timestamp;
-
 use crate::api::conditions::{Course, Standing};
-use crate::clock::Now;
-use crate::followed::Followed;
+use crate::clock::{Now, Second};
+use crate::followed::{Followed, Request};
 use crate::message::Cause;
 use crate::observation::{Look, Observation};
 use crate::reason::Reason;
@@ -37,7 +35,7 @@ fn echoed(task: &Followed, look: &Look<'_>) -> Option<Status> {
 
 /// The annotation that this look answers, if that is news: the look must have begun after it came.
 fn handled<'a>(task: &'a Followed, look: &Look<'_>) -> Option<&'a str> {
-    let (value, arrived) = task.request.as_ref()?;
+    let Request { value, arrived } = task.request.as_deref()?;
     let looked = match look.seen {
         Observation::Nothing => false,
         Observation::Found { .. } | Observation::Missing { .. } | Observation::Failed(_) => true,
@@ -73,7 +71,7 @@ fn stands(
     if told.is_some() && news.is_none() && handled.is_none() && settled {
         return None;
     }
-    let second = whole_second(now.wall);
+    let second = Second::of(now.wall);
     let before = status.standing.as_ref();
     let message = match before.filter(|before| before.reason == reason && cause.is_told_by(&before.message)) {
         Some(before) => before.message.clone(),
@@ -87,9 +85,4 @@ fn stands(
         handled: handled.map(Into::into).or_else(|| status.handled.clone()),
         standing: Some(Standing::next(before, course, reason, message, second)),
     })
-}
-
-/// Kubernetes keeps times in whole seconds.
-fn whole_second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).expect("a second of a valid time is valid")
 }

@@ -2,12 +2,12 @@
 //! out fits into a status.
 #![no_main]
 
-use imagetask_operator::ecs::{MAX_ID, MAX_STATUS, MAX_TIME, MAX_TYPE, fuzzing};
+use imagetask_operator::ecs::{MAX_ID, MAX_STATUS, MAX_TIME, MAX_TYPE, inside};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let [high, low, body @ ..] = data else { return };
-    let Ok(tasks) = fuzzing::decode(u16::from_be_bytes([*high, *low]), body) else { return };
+    let Ok(tasks) = inside::decode(u16::from_be_bytes([*high, *low]), body) else { return };
     for task in tasks {
         let fits = |word: &Option<Box<str>>, max: usize| word.as_ref().is_none_or(|word| word.chars().count() <= max);
         assert!(task.id.as_str().len() <= MAX_ID);

@@ -1,10 +1,10 @@
 //! The conditions contract: four conditions that move together, told by one course, one reason and one message.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use k8s_openapi::jiff::Timestamp;
 
 use super::view::ConditionView;
 use super::{Lenient, Phase};
+use crate::clock::Second;
 use crate::message::Message;
 use crate::reason::Reason;
 
@@ -18,11 +18,11 @@ pub struct Standing {
     /// Their message.
     pub message: Message,
     /// Since when `Ready` has its status.
-    pub ready_since: Timestamp,
+    pub ready_since: Second,
     /// Since when `Reconciling` or `Stalled` is there; without either, as `ready_since`.
-    pub course_since: Timestamp,
+    pub course_since: Second,
     /// Since when `Finished` has its status.
-    pub finished_since: Timestamp,
+    pub finished_since: Second,
 }
 
 /// The five combinations of conditions that the status table knows.
@@ -86,8 +86,8 @@ impl Course {
 
 impl Standing {
     /// The standing that follows `before` at `now`: a transition time moves only when its condition's status flips.
-    pub fn next(before: Option<&Self>, course: Course, reason: Reason, message: Message, now: Timestamp) -> Self {
-        let since = |word: fn(Course) -> Option<&'static str>, then: fn(&Self) -> Timestamp| match before {
+    pub fn next(before: Option<&Self>, course: Course, reason: Reason, message: Message, now: Second) -> Self {
+        let since = |word: fn(Course) -> Option<&'static str>, then: fn(&Self) -> Second| match before {
             Some(before) if word(before.course) == word(course) => then(before),
             Some(_) | None => now,
         };
@@ -102,12 +102,12 @@ impl Standing {
 
     /// The conditions, in the order in which they are listed.
     pub fn conditions(&self, generation: i64) -> Vec<Condition> {
-        let condition = |type_: &str, status: &str, since: Timestamp| Condition {
+        let condition = |type_: &str, status: &str, since: Second| Condition {
             type_: type_.into(),
             status: status.into(),
             reason: self.reason.as_str().into(),
             message: self.message.to_string(),
-            last_transition_time: Time(since),
+            last_transition_time: Time(since.timestamp()),
             observed_generation: Some(generation),
         };
         let ready = condition("Ready", self.course.ready(), self.ready_since);
@@ -149,7 +149,7 @@ fn is(stored: &Lenient<Box<str>>, word: &str) -> bool {
     stored.valid().is_some_and(|found| **found == *word)
 }
 
-fn time(condition: &ConditionView) -> Option<Timestamp> {
+fn time(condition: &ConditionView) -> Option<Second> {
     condition.last_transition_time.valid()?.parse().ok()
 }
 
@@ -157,8 +157,8 @@ fn time(condition: &ConditionView) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(seconds).unwrap()
+    fn at(seconds: i64) -> Second {
+        Second::of(k8s_openapi::jiff::Timestamp::from_second(seconds).unwrap())
     }
 
     fn standing(course: Course) -> Standing {
@@ -204,7 +204,7 @@ mod tests {
     fn a_transition_time_moves_only_when_its_status_flips() {
         let next = |before: Course, course: Course| {
             let next = Standing::next(Some(&standing(before)), course, Reason::TaskRunning, "m".into(), at(9));
-            [next.ready_since, next.course_since, next.finished_since].map(Timestamp::as_second)
+            [next.ready_since, next.course_since, next.finished_since].map(|it| it.timestamp().as_second())
         };
         assert_eq!(next(Course::Progressing, Course::Progressing), [1, 2, 3]);
         assert_eq!(next(Course::Progressing, Course::Stuck), [1, 9, 3]);

@@ -286,6 +286,8 @@ mod tests {
     use crate::status::{Reported, Status};
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, JSONSchemaPropsOrArray};
     use k8s_openapi::jiff::Timestamp;
+
+    use crate::clock::Second;
     use proptest::prelude::*;
     use serde::de::value::MapDeserializer;
     use serde_json::{Value, json};
@@ -419,7 +421,7 @@ mod tests {
 
     /// A status of which every field is told.
     fn full(course: Course) -> Status {
-        let at = |second| Timestamp::from_second(second).unwrap();
+        let at = |second| Second::of(Timestamp::from_second(second).unwrap());
         let course_since = match course {
             Course::Progressing | Course::Stuck | Course::Failed => at(2),
             // Without a condition of its own it is since when Ready is.

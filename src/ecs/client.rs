@@ -91,6 +91,15 @@ impl Client {
     }
 }
 
+#[cfg(any(fuzzing, feature = "bench"))]
+impl Client {
+    /// The headers of a request, signed.
+    pub(super) fn signed(&self, credentials: &Credentials, region: &Region, query: &str, at: Timestamp) -> HeaderMap {
+        let address = address(self.endpoint.as_ref(), region);
+        Paging { client: self, credentials, region, address, now: &|| at, calls: 0 }.headers(query, at)
+    }
+}
+
 /// 20: a server that ignores `MaxResults` needs 5 pages of 20 for 100 tasks; the rest is for images
 /// with up to 20 tasks each.
 const MAX_PAGES: usize = 20;

@@ -8,7 +8,7 @@ use reqwest::Url;
 
 /// The name of a region. Its characters cannot change the meaning of a host name or a signature.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Region(Arc<str>);
+pub struct Region(pub(crate) Arc<str>);
 
 /// A text is not a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -25,6 +25,11 @@ macro_rules! id {
                 is_id(text).then(|| Self(text.into())).ok_or(IdError)
             }
 
+            /// The text, to be shared.
+            pub fn text(&self) -> &Arc<str> {
+                &self.0
+            }
+
             /// The id as the cloud spells it.
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -22,15 +22,22 @@ pub use ids::{Batch, IdError, Ids, MAX_ID, ResourceId, TaskId};
 pub use sts::{Session, Sts};
 pub use task::{MAX_STATUS, MAX_TIME, MAX_TYPE, Task, TaskProgress};
 
-/// The decoder of answers for the fuzz targets, which know no other inside of this module.
-#[cfg(fuzzing)]
-pub mod fuzzing {
+/// The two ends of the wire for fuzz targets and benches, which know no other inside of this module.
+#[cfg(any(fuzzing, feature = "bench"))]
+pub mod inside {
     use super::wire::{Head, decode as decode_page};
-    use super::{Error, Task};
+    use super::{Batch, Client, Error, Region, Task, wire};
+    use crate::credentials::Credentials;
+    use k8s_openapi::jiff::Timestamp;
 
     /// Decodes an answer of an HTTP status and a body.
     pub fn decode(status: u16, body: &[u8]) -> Result<Vec<Task>, Error> {
         let head = Head { status, date: None, retry_after: None, request_id: None };
         decode_page(&head, Ok(body.to_vec())).map(|page| page.tasks)
+    }
+
+    /// Signs a question for the first page of its answer; the number of headers.
+    pub fn sign(client: &Client, credentials: &Credentials, region: &Region, batch: &Batch, at: Timestamp) -> usize {
+        client.signed(credentials, region, &wire::query(batch, None), at).len()
     }
 }

@@ -8,7 +8,7 @@ use super::{Index, is_done, key_of};
 use crate::api::ImageTaskView;
 use crate::clock::Now;
 use crate::ecs::Region;
-use crate::followed::Followed;
+use crate::followed::{Followed, Request};
 use crate::spec::Spec;
 use crate::status::Status;
 
@@ -73,7 +73,7 @@ impl Index {
         entry.version = seen.version;
         entry.watched = seen.version;
         let spec_changed = entry.followed.generation != seen.generation;
-        let asked = |followed: &Followed| followed.request.as_ref().map(|(value, _)| value.clone());
+        let asked = |followed: &Followed| followed.request.as_ref().map(|request| request.value.clone());
         let newly_asked = seen.request.is_some() && seen.request != asked(&entry.followed);
         if spec_changed {
             entry.followed.spec = Spec::parse(&seen.spec);
@@ -82,12 +82,14 @@ impl Index {
             entry.followed.trouble = None;
         }
         if newly_asked {
-            entry.followed.request = seen.request.map(|value| (value, now.mono));
+            entry.followed.request = request(seen.request, now);
         }
         // What is decided but not stored yet stays decided: a fact that was learnt is not unlearnt.
         // Nor is what we wrote ourselves: an older CRD may have pruned it, and would have it written over and over.
         if entry.pending.is_settled() && !written_by_us {
-            entry.followed.status = Status::parse(&seen.status);
+            let mut status = Status::parse(&seen.status);
+            self.share_texts(&mut status);
+            self.entries[key.slot as usize].followed.status = status;
         } else {
             entry.pending.hope();
             self.queue_anew(key, now);
@@ -115,10 +117,17 @@ impl Index {
             generation: seen.generation,
             created: seen.created,
             fresh_since: now.mono,
-            request: seen.request.clone().map(|value| (value, now.mono)),
+            request: request(seen.request.clone(), now),
             trouble: None,
             status,
         }
+    }
+
+    /// Messages and regions are few and statuses are many.
+    pub(super) fn share_texts(&mut self, status: &mut Status) {
+        let message = status.standing.as_mut().map(|standing| &mut standing.message);
+        let region = status.region.as_mut().map(|region| &mut region.0);
+        message.into_iter().chain(region).for_each(|text| self.texts.share(text));
     }
 
     fn settle_rights(&mut self, key: EntryKey) {
@@ -141,14 +150,14 @@ impl Index {
         named.or_else(|| status.region.clone()).or_else(|| self.settings.default_region.clone())
     }
 
-    fn insert(&mut self, seen: Sighting, followed: Followed, watch: WatchId, list: u64) -> EntryKey {
+    fn insert(&mut self, seen: Sighting, followed: Followed, watch: WatchId, list: u32) -> EntryKey {
         self.serial = self.serial.wrapping_add(1);
         let serial = self.serial;
         let unseen = followed.status == Status::UNSEEN;
         let slot = self.entries.insert(Entry {
             serial,
             tenant: self.directory.enter(&seen.object.namespace),
-            name: seen.object.name,
+            name: followed.name_shared(seen.object.name),
             uid: seen.uid,
             version: seen.version,
             watched: seen.version,
@@ -163,4 +172,8 @@ impl Index {
         self.directory.insert(&self.entries, slot);
         EntryKey { slot, serial }
     }
+}
+
+fn request(value: Option<Box<str>>, now: Now) -> Option<Box<Request>> {
+    value.map(|value| Box::new(Request { value, arrived: now.mono }))
 }

@@ -1,30 +1,30 @@
 //! One unfinished ImageTask in the index: what identifies it, what is known of it, and where it waits.
 
+use std::sync::Arc;
 use std::time::Duration;
-
-use k8s_openapi::jiff::Timestamp;
 
 use super::Announcement;
 use super::directory::Tenant;
-use super::key::{ObjectName, WatchId};
+use super::key::{ObjectName, Uid, WatchId};
 use super::writes::Pending;
 use crate::api::conditions::Course;
 use crate::api::{ImageTaskView, Lenient, MAX_RECONCILE_REQUEST, RECONCILE_REQUESTED_AT, SpecView, StatusView};
+use crate::clock::Second;
 use crate::followed::Followed;
 
 /// An unfinished ImageTask.
 pub(super) struct Entry {
     pub(super) serial: u32,
     pub(super) tenant: Tenant,
-    pub(super) name: Box<str>,
-    pub(super) uid: Box<str>,
+    pub(super) name: Arc<str>,
+    pub(super) uid: Uid,
     /// Newest resourceVersion seen, from a watch or from the answer to a write.
     pub(super) version: u64,
     /// Newest resourceVersion seen from a watch.
     pub(super) watched: u64,
     pub(super) watch: WatchId,
     /// Count of the list that saw it last.
-    pub(super) list: u64,
+    pub(super) list: u32,
     pub(super) followed: Followed,
     pub(super) seat: Seat,
     /// When its timeout is looked at next.
@@ -46,10 +46,10 @@ pub(super) enum Seat {
 /// A stored ImageTask, its identity and versions parsed.
 pub(super) struct Sighting {
     pub(super) object: ObjectName,
-    pub(super) uid: Box<str>,
+    pub(super) uid: Uid,
     pub(super) version: u64,
     pub(super) generation: i64,
-    pub(super) created: Timestamp,
+    pub(super) created: Second,
     pub(super) request: Option<Box<str>>,
     pub(super) spec: Lenient<SpecView>,
     pub(super) status: Lenient<StatusView>,
@@ -64,10 +64,10 @@ impl Sighting {
         let request = request.filter(|value| !value.is_empty() && value.chars().count() <= MAX_RECONCILE_REQUEST);
         Some(Self {
             object: ObjectName { namespace: metadata.namespace?.into(), name: metadata.name?.into() },
-            uid: metadata.uid?.into(),
+            uid: Uid::of(&metadata.uid?),
             version: metadata.resource_version?.parse().ok()?,
             generation: metadata.generation?,
-            created: metadata.creation_timestamp?.0,
+            created: Second::of(metadata.creation_timestamp?.0),
             request: request.map(Into::into),
             spec: view.spec,
             status: view.status,
@@ -81,7 +81,7 @@ impl Entry {
         let standing = self.followed.status.standing.as_ref()?;
         Some(Announcement {
             object,
-            uid: self.uid.clone(),
+            uid: self.uid.to_string().into(),
             good: standing.course == Course::Succeeded,
             reason: standing.reason,
             message: standing.message.clone(),
@@ -91,7 +91,7 @@ impl Entry {
     /// Whether it must be looked at soon: it was never seen in its present form, or somebody asks.
     pub(super) fn is_urgent(&self) -> bool {
         let followed = &self.followed;
-        let asked = followed.request.as_ref().map(|(value, _)| value);
+        let asked = followed.request.as_ref().map(|request| &request.value);
         followed.status.observed_generation != followed.generation
             || asked.is_some_and(|asked| followed.status.handled.as_ref() != Some(asked))
     }
@@ -100,7 +100,7 @@ impl Entry {
     pub(super) fn spread(&self, interval: Duration) -> Duration {
         // FNV-1a: the uid is random already, its bits only need folding.
         let fold = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-        let hash = self.uid.bytes().fold(0x811c_9dc5, fold);
+        let hash = self.uid.to_string().bytes().fold(0x811c_9dc5, fold);
         interval.mul_f64(f64::from(hash) / f64::from(u32::MAX))
     }
 }

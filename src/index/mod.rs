@@ -2,6 +2,7 @@
 //! each method takes the moment, changes the index, and leaves the doing (asking, reading, writing) to its caller.
 
 mod arrivals;
+mod change;
 mod directory;
 mod entry;
 mod health;
@@ -13,6 +14,7 @@ mod looks;
 mod members;
 mod own;
 mod refusals;
+mod pool;
 mod ring;
 mod rounds;
 mod shares;
@@ -22,10 +24,11 @@ mod subject;
 mod turns;
 mod writes;
 
+pub use change::{Change, Written};
 pub use key::{EntryKey, ObjectName, WatchId};
 pub use looks::{Due, Question};
 pub use source::{Own, SecretFault, SecretName, Unusable};
-pub use writes::{Change, Revision, Write, Written};
+pub use writes::{Revision, Write};
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -46,6 +49,7 @@ use directory::Directory;
 use entry::{Entry, Seat};
 use lanes::Lanes;
 use leading::Term;
+use pool::Pool;
 use shares::Shares;
 use source::Source;
 use writes::Writes;
@@ -97,7 +101,7 @@ pub struct Index {
     entries: Slab<Entry>,
     serial: u32,
     directory: Directory,
-    lists: HashMap<WatchId, u64>,
+    lists: HashMap<WatchId, u32>,
     lanes: Lanes,
     /// Turns that lanes have had.
     turns: u64,
@@ -106,6 +110,7 @@ pub struct Index {
     sources: Slab<Source>,
     source_of: HashMap<Option<SecretName>, usize>,
     deadlines: BTreeSet<(Duration, EntryKey)>,
+    texts: Pool,
     writes: Writes,
     news: Vec<News>,
 }
@@ -153,6 +158,7 @@ impl Index {
             sources: Slab::new(),
             source_of: HashMap::new(),
             deadlines: BTreeSet::new(),
+            texts: Pool::default(),
             writes: Writes::new(),
             news: Vec::new(),
         }

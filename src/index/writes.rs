@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::change::{Change, Written};
 use super::entry::Entry;
 use super::key::{EntryKey, ObjectName};
 use super::rounds::Rounds;
@@ -24,33 +25,6 @@ const RETRY: Duration = Duration::from_millis(250);
 /// Longest pause after a write that failed: what an outage of the API server may cost once it is over.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
-/// What a write tells that was not told before, the most urgent first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Change {
-    /// The task is over.
-    End,
-    /// Phase, reason, or anything else but progress.
-    State,
-    /// Only `process` and `updatedAt`.
-    Progress,
-}
-
-impl Change {
-    /// What `after` tells that `before` did not.
-    pub fn between(before: &Status, after: &Status) -> Self {
-        if after.is_finished() && !before.is_finished() {
-            return Self::End;
-        }
-        let mut same = before.clone();
-        if let (Some(same), Some(after)) = (&mut same.reported, &after.reported)
-            && same.differs_in_progress_only(after)
-        {
-            same.clone_from(after);
-        }
-        if same == *after { Self::Progress } else { Self::State }
-    }
-}
-
 /// One status to be written, guarded by the version it was decided on.
 #[derive(Debug)]
 pub struct Write {
@@ -66,42 +40,6 @@ pub struct Write {
     pub change: Change,
     /// Which of the entry's decisions it is.
     revision: u32,
-}
-
-/// What became of a write.
-#[derive(Debug)]
-pub enum Written {
-    /// It is stored; the object as it is now.
-    Stored(Box<ImageTaskView>),
-    /// The object has changed since; the watch will tell.
-    Conflict,
-    /// The object is gone; the watch will tell.
-    Gone,
-    /// It was not stored; worth trying again.
-    Failed,
-}
-
-impl Change {
-    /// The metric label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::End => "end",
-            Self::State => "state",
-            Self::Progress => "progress",
-        }
-    }
-}
-
-impl Written {
-    /// The metric label.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Stored(_) => "stored",
-            Self::Conflict => "conflict",
-            Self::Gone => "gone",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 /// What an entry still has to write.
@@ -222,7 +160,8 @@ fn pop_due(queue: &mut BTreeSet<(Duration, EntryKey)>, now: Duration) -> Option<
 
 impl Index {
     /// Keeps a decided status, and queues it for writing.
-    pub(super) fn keep(&mut self, key: EntryKey, status: Status, now: Now) {
+    pub(super) fn keep(&mut self, key: EntryKey, mut status: Status, now: Now) {
+        self.share_texts(&mut status);
         let entry = self.entries.get_mut(key.slot as usize).filter(|entry| entry.serial == key.serial);
         let Some(entry) = entry else { return };
         let change = Change::between(&entry.followed.status, &status);
@@ -302,7 +241,7 @@ impl Index {
         entry.pending.failures = 0;
         entry.pending.last = Some(now.mono);
         if std::mem::take(&mut entry.pending.unseen) {
-            let age = now.wall.duration_since(entry.followed.created);
+            let age = now.wall.duration_since(entry.followed.created.timestamp());
             self.news.push(News::FirstStatus(age.try_into().unwrap_or_default()));
         }
         // A newer version that the watch has shown already is somebody else's: ours is written once more on it.

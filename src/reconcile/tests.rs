@@ -9,7 +9,9 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::*;
 use crate::api::Phase;
+use crate::clock::Second;
 use crate::ecs::{Region, TaskId};
+use crate::followed::Request;
 use crate::spec::InvalidSpec;
 
 const RULES: Rules = Rules { not_found_grace: Duration::from_secs(120), stuck_after: Duration::from_secs(300) };
@@ -39,7 +41,7 @@ fn new_task() -> Followed {
         permitted: true,
         region: Region::parse("cn-beijing").ok(),
         generation: 1,
-        created: at(0).wall,
+        created: Second::of(at(0).wall),
         fresh_since: Duration::ZERO,
         request: None,
         trouble: None,
@@ -235,7 +237,10 @@ fn the_message_keeps_the_request_id_of_the_look_that_brought_the_reason() {
 
 #[test]
 fn a_request_is_echoed_by_a_look_that_began_after_it() {
-    let asking = |task: Followed| Followed { request: Some(("now".into(), Duration::from_secs(5))), ..task };
+    let asking = |task: Followed| {
+        let request = Request { value: "now".into(), arrived: Duration::from_secs(5) };
+        Followed { request: Some(Box::new(request)), ..task }
+    };
     let running = asking(new_task().seen("Running", 1));
     assert_eq!(running.after(Observation::Nothing, 9).status.handled, None);
     let cloud = cloud("Running", 40);

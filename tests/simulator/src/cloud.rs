@@ -148,6 +148,11 @@ impl Cloud {
         self.state(|state| state.journal.asked(id))
     }
 
+    /// How many different ids were asked for.
+    pub fn ids_asked(&self) -> usize {
+        self.state(|state| state.journal.ids_asked())
+    }
+
     /// Forgets all calls and counts.
     pub fn forget_calls(&self) {
         self.state(|state| state.journal.forget());

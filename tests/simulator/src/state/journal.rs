@@ -61,6 +61,10 @@ impl Journal {
         self.asked.get(id).copied().unwrap_or(0)
     }
 
+    pub(crate) fn ids_asked(&self) -> usize {
+        self.asked.len()
+    }
+
     /// Forgets everything; a call still under way leaves no trace.
     pub(crate) fn forget(&mut self) {
         let oldest = self.oldest + self.calls.len() as Ticket;
