@@ -87,11 +87,7 @@ impl ControlPlane {
 
     /// Writes a kubeconfig that differs from the administrator's.
     pub(crate) fn kubeconfig_with(&self, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
-        let mut config = serde_saphyr::from_str(&std::fs::read_to_string(&self.kubeconfig).unwrap()).unwrap();
-        change(&mut config);
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.kubeconfig"));
-        std::fs::write(&path, config.to_string()).unwrap();
-        path
+        changed_kubeconfig(&self.kubeconfig, name, change)
     }
 
     /// The configuration of an administrator.
@@ -117,4 +113,13 @@ impl ControlPlane {
         let established = await_condition(crds, ImageTask::crd_name(), is_crd_established());
         tokio::time::timeout(super::PATIENCE, established).await.expect("the CRD is established in time").unwrap();
     }
+}
+
+/// Writes a kubeconfig that differs from another, and beside it: in the directory that goes with the control plane.
+pub(crate) fn changed_kubeconfig(from: &Path, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
+    let mut config = serde_saphyr::from_str(&std::fs::read_to_string(from).unwrap()).unwrap();
+    change(&mut config);
+    let path = from.with_file_name(format!("{name}.kubeconfig"));
+    std::fs::write(&path, config.to_string()).unwrap();
+    path
 }
