@@ -25,6 +25,11 @@ help: ## lists these commands
 demo: ## shows the operator at work on this machine, in about half a minute once everything is built
 	@tests/demo/run
 
+.PHONY: recording
+recording: ## records the demo's waiting anew into docs/wait.svg, which the README shows
+	mkdir -p docs
+	IMAGETASK_RECORDING=docs/wait.svg tests/demo/run
+
 .PHONY: test
 test: lint controlplane waiting chart sdk-clients ## everything that CI runs
 	cargo build --release --package imagetask-operator

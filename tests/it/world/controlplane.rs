@@ -34,6 +34,12 @@ struct Commands {
     stdout: BufReader<ChildStdout>,
 }
 
+/// The package whose tests these are may be a member of the workspace.
+fn repository() -> &'static Path {
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    folders.find(|folder| folder.join("Cargo.lock").exists()).expect("the workspace has a lock file")
+}
+
 impl Commands {
     fn answer(&mut self) -> Value {
         let mut line = String::new();
@@ -59,7 +65,7 @@ impl ControlPlane {
     pub(crate) async fn start() -> Self {
         // The whole process shares one provider; another test may have been first.
         let _installed = rustls::crypto::ring::default_provider().install_default();
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/controlplane/bin/controlplane");
+        let program = repository().join("target/controlplane/bin/controlplane");
         let mut process = Command::new(&program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

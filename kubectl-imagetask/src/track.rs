@@ -1,0 +1,190 @@
+//! `track`: creates the ImageTask of a task, or finds that it is there already.
+
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use imagetask_operator::api::{CredentialsRef, ImageTask, ImageTaskSpec, ImageTaskView};
+use imagetask_operator::spec::{Spec, Target};
+use kube::api::PostParams;
+use kube::core::{ApiResource, DynamicObject};
+use serde_json::json;
+
+use crate::cli::Track;
+use crate::cluster::Cluster;
+use crate::name::Name;
+use crate::span::exact;
+
+/// What is asked for: the ImageTask, and its name.
+pub struct Wish {
+    name: Name,
+    target: Target,
+    flags: Track,
+}
+
+/// How it was met.
+pub enum Met {
+    /// It was created.
+    Created(Box<DynamicObject>),
+    /// It was there.
+    Present(Box<DynamicObject>),
+}
+
+impl Wish {
+    /// Reads the flags.
+    ///
+    /// # Errors
+    ///
+    /// When no name can be made of the id.
+    pub fn of(flags: Track) -> anyhow::Result<Self> {
+        let target = match (&flags.task, &flags.image, &flags.type_) {
+            (Some(id), _, _) => Target::Task(id.clone()),
+            (None, Some(resource), Some(type_)) => {
+                Target::Newest { resource: resource.clone(), type_: type_.as_str().into() }
+            }
+            (None, _, _) => bail!("name a task: give TASK_ID, or --image and --type"),
+        };
+        let name = match &flags.name {
+            Some(name) => name.clone(),
+            None => Name::after(&target).map_err(|problem| anyhow!(problem))?,
+        };
+        Ok(Self { name, target, flags })
+    }
+
+    /// Name of the ImageTask.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Creates it, unless it is there.
+    ///
+    /// # Errors
+    ///
+    /// When another is there under its name, or the cluster refuses it.
+    pub async fn meet(&self, cluster: &Cluster) -> anyhow::Result<Met> {
+        let kind = ApiResource::erase::<ImageTask>(&());
+        let object = DynamicObject::new(self.name.as_str(), &kind).data(json!({"spec": self.spec()}));
+        let tasks = cluster.whole_tasks();
+        let created = async {
+            match tasks.create(&PostParams::default(), &object).await {
+                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
+                created => created.map(Some),
+            }
+        };
+        if let Some(object) = cluster.ask(created).await? {
+            return Ok(Met::Created(Box::new(object)));
+        }
+        let present = cluster.ask(tasks.get(self.name.as_str())).await?;
+        self.accept(&present.clone().try_parse()?)?;
+        Ok(Met::Present(Box::new(present)))
+    }
+
+    fn spec(&self) -> ImageTaskSpec {
+        let Track { task, image, type_, region, credentials, timeout, .. } = &self.flags;
+        ImageTaskSpec {
+            task_id: task.as_ref().map(ToString::to_string),
+            resource_id: image.as_ref().map(ToString::to_string),
+            type_: type_.clone(),
+            region: region.as_ref().map(ToString::to_string),
+            credentials_ref: credentials.clone().map(|name| CredentialsRef { name }),
+            suspend: None,
+            timeout: timeout.map(exact),
+        }
+    }
+
+    /// Whether the ImageTask of this name is what is asked for; a flag that is not given asks for nothing.
+    fn accept(&self, present: &ImageTaskView) -> anyhow::Result<()> {
+        let name = self.name.as_str();
+        let spec = Spec::parse(&present.spec).map_err(|error| anyhow!("{name} is there already, but {error}"))?;
+        let Track { region, credentials, timeout, .. } = &self.flags;
+        if spec.target != self.target {
+            let follows = target(&spec.target);
+            bail!("{name} is there already and follows {follows}: choose another name with --name");
+        }
+        let differs = |wanted: bool, flag: &str, is: String| {
+            if wanted {
+                Err(anyhow!("{name} is there already, {is}: leave out {flag}, or delete it first"))
+            } else {
+                Ok(())
+            }
+        };
+        let elsewhere = region.is_some() && *region != spec.region;
+        differs(
+            elsewhere,
+            "--region",
+            spec.region.map_or("with the operator's region".into(), |it| format!("in {it}")),
+        )?;
+        let others = credentials.is_some() && credentials.as_deref() != spec.credentials.as_deref();
+        let keys =
+            spec.credentials.map_or("with the operator's own keys".into(), |it| format!("with the keys of {it}"));
+        differs(others, "--credentials", keys)?;
+        let longer = timeout.is_some() && *timeout != spec.timeout;
+        let spent = |it: Duration| format!("with the timeout {}", exact(it));
+        differs(longer, "--timeout", spec.timeout.map_or("without a timeout".into(), spent))
+    }
+}
+
+fn target(target: &Target) -> String {
+    match target {
+        Target::Task(id) => format!("task {id}"),
+        Target::Newest { resource, type_ } => format!("the newest {type_} of {resource}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+    use serde_json::Value;
+
+    fn wish(arguments: &str) -> Wish {
+        let words = ["kubectl-imagetask", "track"].into_iter().chain(arguments.split_whitespace());
+        let Command::Track(flags) = Cli::try_parse_from(words).unwrap().command else { panic!("track is track") };
+        Wish::of(flags).unwrap()
+    }
+
+    fn present(spec: Value) -> ImageTaskView {
+        serde_json::from_value(json!({"metadata": {"name": "t-1"}, "spec": spec})).unwrap()
+    }
+
+    #[test]
+    fn every_flag_reaches_the_spec() {
+        let wish = wish("t-1 --region cn-beijing --credentials keys --timeout 90m");
+        let spec = json!({
+            "taskId": "t-1", "region": "cn-beijing", "credentialsRef": {"name": "keys"}, "timeout": "1h30m",
+        });
+        assert_eq!(serde_json::to_value(wish.spec()).unwrap(), spec);
+        let wish = self::wish("--image image-1 --type CopyImage --name copy");
+        let spec = json!({"resourceId": "image-1", "type": "CopyImage"});
+        assert_eq!((serde_json::to_value(wish.spec()).unwrap(), wish.name.as_str()), (spec, "copy"));
+    }
+
+    #[test]
+    fn what_is_there_already_is_accepted_when_it_is_the_same() {
+        let there = present(json!({
+            "taskId": "t-1", "region": "cn-beijing", "credentialsRef": {"name": "keys"}, "timeout": "90m",
+        }));
+        for same in ["t-1", "t-1 --region cn-beijing --credentials keys --timeout 1h30m"] {
+            assert!(wish(same).accept(&there).is_ok(), "{same}");
+        }
+        let refused = [
+            ("t_1", "t-1 is there already and follows task t-1: choose another name with --name"),
+            ("t-1 --region cn-shanghai", "t-1 is there already, in cn-beijing: leave out --region, or delete it first"),
+            (
+                "t-1 --credentials others",
+                "t-1 is there already, with the keys of keys: leave out --credentials, or delete it first",
+            ),
+            (
+                "t-1 --timeout 2h",
+                "t-1 is there already, with the timeout 1h30m: leave out --timeout, or delete it first",
+            ),
+            (
+                "--image image-1 --type CopyImage --name t-1",
+                "t-1 is there already and follows task t-1: choose another name with --name",
+            ),
+        ];
+        for (other, complaint) in refused {
+            assert_eq!(wish(other).accept(&there).unwrap_err().to_string(), complaint);
+        }
+    }
+}
