@@ -34,6 +34,12 @@ use operator::Installed;
 /// How long a test waits for a state before it fails; a loaded machine is slow, a hung one is found all the same.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The folder of the repository; the package whose tests these are may be a member of the workspace.
+pub(crate) fn repository() -> &'static Path {
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    folders.find(|folder| folder.join("Cargo.lock").exists()).expect("the workspace has a lock file")
+}
+
 /// A namespace and a cloud.
 pub(crate) struct World {
     pub(crate) cloud: Simulator,

@@ -15,14 +15,14 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-use super::{ControlPlane, PATIENCE};
+use super::{ControlPlane, PATIENCE, repository};
 
 /// Stands for a world's namespace in what helm renders once for all of them.
 const ANY_NAMESPACE: &str = "namespace-of-a-world";
 
 /// The chart in the repository.
 pub(crate) fn path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/imagetask-operator")
+    repository().join("charts/imagetask-operator")
 }
 
 /// Objects that `helm template` renders from the chart with values in JSON, without those of `helm test`.
@@ -55,7 +55,7 @@ pub(crate) fn objects(text: &str) -> Vec<Value> {
 
 /// A program that tests/waiting/build builds.
 pub(crate) fn built(name: &str) -> PathBuf {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/controlplane/bin").join(name);
+    let program = repository().join("target/controlplane/bin").join(name);
     assert!(program.exists(), "{} is missing: run `make waiting`", program.display());
     program
 }

@@ -15,6 +15,8 @@ use kube::{Api, Client, Config, CustomResourceExt};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use super::repository;
+
 static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
 
 /// A real API server with its etcd.
@@ -32,12 +34,6 @@ struct Commands {
     /// Closes when this process ends, however it ends; the supervisor ends then, and leaves nothing behind.
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
-}
-
-/// The package whose tests these are may be a member of the workspace.
-fn repository() -> &'static Path {
-    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    folders.find(|folder| folder.join("Cargo.lock").exists()).expect("the workspace has a lock file")
 }
 
 impl Commands {
