@@ -31,11 +31,16 @@ recording: ## records the demo's waiting anew into docs/wait.svg, which the READ
 	IMAGETASK_RECORDING=docs/wait.svg tests/demo/run
 
 .PHONY: test
-test: lint controlplane waiting sdk-clients ## everything that CI runs
+test: lint controlplane waiting chart sdk-clients ## everything that CI runs
 	cargo build --release --package imagetask-operator
 	cargo test --workspace
-	cd tests/controlplane && go test -count=1 ./...
+	for module in tests/controlplane tests/waiting; do (cd $$module && go test -count=1 ./...) || exit 1; done
 	tests/demo/run
+
+.PHONY: test-matrix
+test-matrix: controlplane waiting ## the integration tests on the oldest supported Kubernetes and one in the middle; long
+	cargo build --release --package imagetask-operator
+	tests/matrix/run
 
 .PHONY: soak
 soak: controlplane fuzzer ## long runs: many seeds of the fault suite, many take-overs, the fuzz targets on nightly Rust
@@ -72,16 +77,32 @@ lint: tools ## formats, lints, licences and duplicates; part of test
 	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
 
 .PHONY: crds
-crds: ## writes crds/imagetasks.yaml from the types in src/api
-	crd=$$(cargo run --quiet -- crd); echo "$$crd" > crds/imagetasks.yaml
+crds: ## writes the CRD, also the chart's, from the types in src/api
+	crd=$$(cargo run --quiet -- crd); echo "$$crd" | tee crds/imagetasks.yaml > charts/imagetask-operator/files/imagetasks.yaml
 
 .PHONY: controlplane
 controlplane: ## builds the API server and etcd of the tests and the demo; about 10 minutes the first time
 	tests/controlplane/build
 
+.PHONY: image
+image: ## builds the operator's image as an OCI layout in target/image, without a container engine
+	packaging/image
+
 .PHONY: waiting
-waiting: ## builds helm and kstatus, which wait for ImageTasks in the tests, and a candidate; about 2 minutes the first time
+waiting: ## builds helm, kstatus, Flux's wait and Argo CD's Lua for the tests, and a candidate; about 3 minutes the first time
 	tests/waiting/build
+
+.PHONY: chart
+chart: chart-tools ## checks the chart as it is rendered, and its alerts; part of test
+	tests/chart/check
+
+.PHONY: chart-docs
+chart-docs: chart-tools ## writes the chart's README from its values
+	target/controlplane/bin/helm-docs --chart-search-root charts --log-level warning
+
+.PHONY: chart-tools
+chart-tools: ## builds helm-unittest, helm-docs and promtool, which check the chart; about 4 minutes the first time
+	tests/chart/build
 
 .PHONY: sdk-clients
 sdk-clients: ## fetches the official Python and Go SDKs that the simulator is tested with

@@ -33,7 +33,7 @@ pub(super) enum Uid {
 impl Uid {
     pub(super) fn of(text: &str) -> Self {
         let mut bytes = [0; 16];
-        let packed = hex::decode_to_slice(text.replace('-', ""), &mut bytes).map(|()| Self::Uuid(bytes));
+        let packed = hex::decode_to_slice(text.split('-').collect::<String>(), &mut bytes).map(|()| Self::Uuid(bytes));
         packed.ok().filter(|uid| uid.to_string() == text).unwrap_or_else(|| Self::Other(text.into()))
     }
 }

@@ -252,7 +252,7 @@ impl Lane {
                 let again = Some(again.map_or(from, |before| before.min(from)));
                 self.subjects[key as usize].place = Place::Flying { again };
             }
-            Place::Express(before) if before <= from => {}
+            Place::Express(before) | Place::Round(before) | Place::Later(before, _) if before <= from => {}
             Place::Alone(_) | Place::Part => {}
             Place::Express(_) | Place::Round(_) | Place::Later(..) => {
                 self.leave(key);

@@ -70,7 +70,12 @@ impl Subject {
 
     /// When it may next be asked out of turn, which it then counts as: once in an interval.
     pub(super) fn take_poke(&mut self, now: Duration, interval: Duration) -> Duration {
-        let moment = self.extra.map_or(now, |last| now.max(last + interval));
+        let moment = match self.extra {
+            // One that is still to come serves all who ask until then.
+            Some(coming) if coming > now => coming,
+            Some(last) => now.max(last + interval),
+            None => now,
+        };
         self.extra = Some(moment);
         moment
     }

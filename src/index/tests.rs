@@ -51,6 +51,8 @@ pub(super) struct World {
     pub(super) standby: Option<Index>,
     pub(super) now: Duration,
     latency: Duration,
+    /// How far the clock on the wall was set back.
+    set_back: Duration,
     /// Status word by task id; ids that are not here are not found.
     pub(super) tasks: BTreeMap<String, &'static str>,
     /// Progress of every task, as a look begun at a moment sees it.
@@ -66,8 +68,10 @@ pub(super) struct World {
     hanging: Option<String>,
     flying: VecDeque<(Duration, Question)>,
     pub(super) objects: BTreeMap<String, Value>,
-    /// Whether the API server gives the Secrets, each with keys of its own name; else it does not answer.
-    has_secrets: bool,
+    /// What the API server says of a Secret; `None`: it does not answer.
+    secrets: fn(&str, Duration) -> Option<Result<Credentials, SecretFault>>,
+    /// When each Secret was read.
+    reads: Vec<(Duration, String)>,
     /// Where objects are created from now on.
     pub(super) namespace: &'static str,
     version: u64,
@@ -114,6 +118,7 @@ impl World {
             standby: None,
             now: Duration::ZERO,
             latency: Duration::from_millis(100),
+            set_back: Duration::ZERO,
             tasks: BTreeMap::new(),
             process: |_| None,
             cloud: Box::new(|_| Ok(())),
@@ -124,7 +129,8 @@ impl World {
             hanging: None,
             flying: VecDeque::new(),
             objects: BTreeMap::new(),
-            has_secrets: false,
+            secrets: |_, _| None,
+            reads: Vec::new(),
             namespace: "team",
             version: 0,
             writes: Vec::new(),
@@ -142,7 +148,7 @@ impl World {
 
     pub(super) fn moment(&self) -> Now {
         let start = Timestamp::from_second(1_700_000_000).unwrap();
-        Now { mono: self.now, wall: start + self.now }
+        Now { mono: self.now, wall: start + self.now - self.set_back }
     }
 
     /// Creates an ImageTask named after its task, and the task.
@@ -154,6 +160,15 @@ impl World {
     /// Changes the spec of an ImageTask, as a user does.
     pub(super) fn edit(&mut self, name: &str, spec: Value) {
         self.store(name, spec, self.objects[name]["status"].clone());
+    }
+
+    /// Sets the annotation that asks for a look.
+    fn ask_for_a_look(&mut self, name: &str, value: &str) {
+        self.version += 1;
+        let metadata = &mut self.objects.get_mut(name).expect("it was created")["metadata"];
+        metadata["resourceVersion"] = json!(self.version.to_string());
+        metadata["annotations"] = json!({crate::api::RECONCILE_REQUESTED_AT: value});
+        self.show(name);
     }
 
     /// Deletes an ImageTask, and lets the watch tell.
@@ -240,9 +255,9 @@ impl World {
         }
         let due = self.index.due(now);
         for secret in due.secrets {
-            if self.has_secrets {
-                let credentials = credentials(&secret.name);
-                self.index.secret_read(secret, Ok(credentials), now);
+            self.reads.push((self.now, secret.name.to_string()));
+            if let Some(read) = (self.secrets)(&secret.name, self.now) {
+                self.index.secret_read(secret, read, now);
             }
         }
         if due.renew {
@@ -698,7 +713,7 @@ fn the_total_ceiling_is_shared_evenly() {
 fn who_opens_a_thousand_lanes_with_invented_keys_or_regions_delays_no_other_tenant() {
     for invented in ["credentialsRef", "region"] {
         let mut world = World::with(Settings { total_qps: 20.0, ..settings() });
-        world.has_secrets = true;
+        world.secrets = |name, _| Some(Ok(credentials(name)));
         world.cloud = Box::new(|call| match call.key.starts_with("invented") {
             true => Err(ErrorKind::CredentialsInvalid),
             false => Ok(()),
@@ -725,6 +740,108 @@ fn who_opens_a_thousand_lanes_with_invented_keys_or_regions_delays_no_other_tena
         world.run(secs(2));
         assert!(world.looked_at("t-new", created) - created <= Duration::from_millis(250), "{invented}");
     }
+}
+
+/// A world with one ImageTask that names a Secret.
+fn with_secret(secrets: fn(&str, Duration) -> Option<Result<Credentials, SecretFault>>) -> World {
+    let mut world = World { secrets, ..World::new() };
+    world.tasks.insert("t-1".into(), "Running");
+    world.store("t-1", json!({"taskId": "t-1", "credentialsRef": {"name": "keys"}}), Value::Null);
+    world
+}
+
+#[test]
+fn a_missing_secret_is_read_ever_more_rarely_and_heals_when_it_appears() {
+    let mut world = with_secret(|name, now| {
+        let missing = now < secs(400);
+        Some(if missing { Err(SecretFault::Unusable(Unusable::NotFound)) } else { Ok(credentials(name)) })
+    });
+    world.run(secs(500));
+    assert_eq!(world.told("t-1"), ["CredentialsNotFound", "CredentialsNotFound", "TaskRunning"]);
+    let reads: Vec<_> = world.reads.iter().map(|(at, _)| at.as_secs()).collect();
+    assert_eq!(reads[..6], [0, 10, 30, 70, 130, 190]);
+    let healed = world.looked_at("t-1", Duration::ZERO);
+    assert!(healed < secs(400 + 61), "{healed:?}");
+}
+
+#[test]
+fn an_api_server_that_does_not_give_a_secret_is_told_after_a_minute_and_harms_no_secret_that_is_known() {
+    let mut world = with_secret(|_, _| Some(Err(SecretFault::Unreadable)));
+    world.run(secs(55));
+    assert_eq!(world.told("t-1"), [""; 0]);
+    world.run(secs(30));
+    assert_eq!(world.told("t-1"), ["CredentialsForbidden"]);
+    let mut world = with_secret(|name, now| {
+        Some(if now < secs(100) { Ok(credentials(name)) } else { Err(SecretFault::Unreadable) })
+    });
+    world.run(secs(1_000));
+    assert!(world.reads.len() > 5, "it is read again: {:?}", world.reads);
+    assert_eq!(world.told("t-1"), ["TaskRunning"]);
+}
+
+#[test]
+fn a_secret_that_the_cloud_refuses_is_read_in_the_next_beat_and_a_rotated_one_heals_at_once() {
+    let mut world = with_secret(|_, now| Some(Ok(credentials(if now < secs(105) { "old" } else { "new" }))));
+    world.run(secs(100));
+    world.cloud = Box::new(|call| if call.key == "old" { Err(ErrorKind::CredentialsInvalid) } else { Ok(()) });
+    world.run(secs(40));
+    let refused = world.calls.iter().filter(|call| call.key == "old" && call.at >= secs(100)).count();
+    assert_eq!(world.told("t-1"), ["TaskRunning", "CredentialsInvalid", "TaskRunning"]);
+    assert!(refused <= 2, "the refused keys were tried {refused} times, of which one may be a probe");
+    let healed = world.calls.iter().find(|call| call.key == "new").unwrap().at;
+    assert!(healed <= secs(121), "{healed:?}");
+}
+
+#[test]
+fn who_joins_a_lane_that_fails_is_told_so_without_waiting_for_the_next_probe() {
+    let mut world = World::new();
+    world.cloud = Box::new(|_| Err(ErrorKind::CredentialsInvalid));
+    world.create("t-1");
+    world.run(secs(200));
+    world.create("t-2");
+    world.run(secs(1));
+    assert_eq!(world.told("t-2"), ["CredentialsInvalid"]);
+}
+
+#[test]
+fn a_user_who_asks_again_and_again_has_one_look_more_in_an_interval() {
+    let mut world = World::new();
+    world.create("t-1");
+    world.run(secs(25));
+    let asked = world.asked("t-1");
+    for n in 0..100 {
+        world.ask_for_a_look("t-1", &n.to_string());
+        world.run(Duration::from_millis(200));
+    }
+    // Two intervals of 10 s: a regular look in each at most, and one out of turn.
+    let more = world.asked("t-1") - asked;
+    assert!((2..=5).contains(&more), "{more} looks in 20 s");
+    world.run(secs(20));
+    assert_eq!(world.objects["t-1"]["status"]["lastHandledReconcileAt"], "99");
+}
+
+#[test]
+fn what_waits_for_its_moment_is_written_before_a_clean_stop() {
+    let mut world = World::new();
+    world.process = |at| u8::try_from(at.as_secs() / 10 % 100).ok();
+    world.create("t-1");
+    world.run(secs(15));
+    assert_eq!(world.index.status_queue(), 1, "progress waits for its interval");
+    let written = world.writes.len();
+    world.index.hurry_writes();
+    world.run(STEP);
+    assert_eq!((world.writes.len(), world.index.status_queue()), (written + 1, 0));
+}
+
+#[test]
+fn a_clock_that_is_set_back_only_delays_a_timeout() {
+    let mut world = timeout("1m");
+    world.run(secs(30));
+    world.set_back = secs(3_600);
+    world.run(secs(3_000));
+    assert_eq!(world.phase("t-1"), "Running");
+    world.run(secs(800));
+    assert_eq!(end(&world, "t-1").1, TOO_LATE);
 }
 
 #[test]

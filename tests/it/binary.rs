@@ -1,5 +1,6 @@
 //! The program as a process: over HTTPS, killed, and before its CRD.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +8,7 @@ use imagetask_operator::api::Phase;
 use serde_json::json;
 use simulator::{Simulator, Task};
 
-use crate::world::{ControlPlane, World, get, reason, status};
+use crate::world::{ControlPlane, World, chart, get, reason, status};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 
@@ -155,5 +156,27 @@ async fn the_metrics_of_the_contract_are_there() {
         "process_resident_memory_bytes ",
     ] {
         assert!(text.lines().any(|found| found.starts_with(line)), "{line} is missing in\n{text}");
+    }
+}
+
+/// The metrics that a text names, as they stand in a scrape.
+fn metrics_in(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("imagetask_") || word.starts_with("process_")).collect()
+}
+
+#[tokio::test]
+async fn the_metrics_of_alerts_and_dashboard_are_in_a_scrape() {
+    let world = World::new().await;
+    world.cloud.put(Task::export("t-1", "image-1").succeeded());
+    let operator = world.operator().await;
+    world.follow("t-1").await;
+    world.until_phase("t-1", Phase::Succeeded).await;
+    let (_, scrape) = operator.get("/metrics").await;
+    let scraped: BTreeSet<_> = scrape.lines().filter_map(|line| line.split(['{', ' ']).next()).collect();
+    for file in ["alerts.yaml", "dashboard.json"] {
+        let text = std::fs::read_to_string(chart::path().join("files").join(file)).unwrap();
+        let missing: Vec<_> = metrics_in(&text).difference(&scraped).copied().collect();
+        assert!(metrics_in(&text).len() > 5 && missing.is_empty(), "{file} names {missing:?}");
     }
 }

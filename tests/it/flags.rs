@@ -28,7 +28,7 @@ const FLAGS: &[Row] = &[
     ("progress-interval", &["", "soon", "-1s", "9999999h"], "give a duration such as"),
     ("default-credentials-namespaces", &["", "A_B", "**", "a,*b"], "give the name of a namespace"),
     ("listen", &["", "nowhere", "localhost:80", ":8080", "0.0.0.0:99999"], "give an IP address and a port"),
-    ("leader-elect", &["", "maybe", "1"], "true"),
+    ("leader-elect", &["", "maybe", "1"], "give true or false"),
     ("lease-name", &["", "A_B", "a/b"], "give "),
     ("lease-namespace", &["", "A_B", "-a"], "give the name of a namespace"),
     ("lease-duration", &["", "soon", "1s", "0s", "2.5s", "-15s"], "give "),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use imagetask_operator::api::{self, ImageTask};
+use imagetask_operator::reason::Reason;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -17,8 +18,10 @@ fn repository(path: &str) -> PathBuf {
 
 #[test]
 fn the_crd_in_the_repository_is_the_one_of_the_types() {
-    let stored = fs::read_to_string(repository("crds/imagetasks.yaml")).unwrap_or_default();
-    assert!(stored == api::manifest(), "crds/imagetasks.yaml is stale: run `make crds` and commit the result");
+    for copy in ["crds/imagetasks.yaml", "charts/imagetask-operator/files/imagetasks.yaml"] {
+        let stored = fs::read_to_string(repository(copy)).unwrap_or_default();
+        assert!(stored == api::manifest(), "{copy} is stale: run `make crds` and commit the result");
+    }
 }
 
 #[tokio::test]
@@ -103,6 +106,48 @@ fn the_examples_follow_tasks_by_their_own_names() {
             let followed = task.spec.task_id.or(task.spec.resource_id).unwrap();
             let name = task.metadata.name.unwrap();
             assert!(name.contains(&followed), "{name} is not named after {followed}");
+        }
+    }
+}
+
+/// The headings of a page of the documentation, by level two.
+fn headings(page: &str) -> Vec<String> {
+    let text = fs::read_to_string(repository(page)).unwrap();
+    text.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_reason_is_explained() {
+    assert_eq!(headings("docs/reasons.md"), Reason::ALL.map(Reason::as_str));
+}
+
+#[test]
+fn every_alert_is_in_the_runbook() {
+    let text = fs::read_to_string(repository("charts/imagetask-operator/files/alerts.yaml")).unwrap();
+    let alerts: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+    let rules = alerts["groups"][0]["rules"].as_array().unwrap();
+    assert_eq!(
+        headings("docs/runbook.md"),
+        rules.iter().map(|rule| rule["alert"].as_str().unwrap()).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn every_link_in_the_documentation_leads_somewhere() {
+    let mut pages = vec![repository("README.md"), repository("charts/imagetask-operator/README.md")];
+    pages.extend(fs::read_dir(repository("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    for page in pages.iter().filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
+        let text = fs::read_to_string(page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            if file.starts_with("https://") {
+                continue;
+            }
+            let target = if file.is_empty() { page.clone() } else { page.with_file_name(file) };
+            assert!(target.exists(), "{}: there is no {link}", page.display());
+            let headed = |line: &str| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-") == heading;
+            let found = heading.is_empty() || fs::read_to_string(&target).unwrap().lines().any(headed);
+            assert!(found, "{}: there is no heading for {link}", page.display());
         }
     }
 }

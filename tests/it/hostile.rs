@@ -18,6 +18,7 @@ use serde_json::json;
 use simulator::{Simulator, Task};
 
 use crate::schema::{apply, changed, field};
+use crate::world::chart::for_namespaces;
 use crate::world::{ControlPlane, PATIENCE, Process, World, get};
 use cases::{Case, Expected, Names};
 use imagetask_operator::api::ImageTask;
@@ -83,6 +84,7 @@ impl Attack {
         let host = trap.url().trim_start_matches("http://").to_owned();
         let own = format!("{}-hostile", world.namespace);
         world.create_namespace(&own).await;
+        world.install(&for_namespaces(&world.namespace, &[&world.namespace, &own]).await).await;
         let names = Names { own, honest: world.namespace.clone(), trap: host };
         Self { world, trap, names }
     }

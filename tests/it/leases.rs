@@ -13,7 +13,7 @@ use kube::{Api, Resource};
 use serde_json::{Value, json};
 use simulator::{Simulator, Task};
 
-use crate::waiting::built;
+use crate::world::chart::{built, for_namespaces};
 use crate::world::{PATIENCE, Process, Record, Wire, World, get, signal, status};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
@@ -35,7 +35,7 @@ impl Replica {
         let own = ["--leader-elect", &namespace, "--lease-duration=3s", "--poll-interval=1s", "--progress-interval=1s"];
         let given = |flag: &&&str| flags.iter().any(|given| given.split('=').next() == flag.split('=').next());
         let own: Vec<&str> = own.iter().filter(|flag| !given(flag)).copied().collect();
-        let wire = Wire::to(world.plane).await;
+        let wire = Wire::of(world).await;
         let variables = [("KUBECONFIG", wire.kubeconfig.to_str().unwrap())];
         let process = world.process(PROGRAM, &[&own, flags].concat(), &variables).await;
         let line = process.log_until("stands for election").await.remove(0);
@@ -337,6 +337,7 @@ async fn two_shards_by_namespace_follow_each_task_once() {
     let flags =
         |namespace: &str| [format!("--namespace={namespace}"), format!("--default-credentials-namespaces={namespace}")];
     let (here, there) = (flags(&world.namespace), flags(&other.namespace));
+    world.install(&for_namespaces(&world.namespace, &[&world.namespace, &other.namespace]).await).await;
     let shards = [&here, &there].map(|flags| flags.each_ref().map(String::as_str));
     follow_each_task_once(&world, [&shards[0], &shards[1]], async |shard, id| {
         [&world, &other][shard].follow(id).await;

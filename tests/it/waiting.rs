@@ -1,19 +1,20 @@
-//! The tools that wait for an ImageTask, for real: the kstatus library over every version of an object, `kubectl wait`,
-//! and Helm 4.
+//! The tools that wait for an ImageTask, for real: the kstatus library, Flux's wait and Argo CD's health script over every
+//! version of an object, `kubectl wait`, and Helm 4.
 //!
-//! A row is a line of the status table: phase, Ready, Reconciling, Stalled, Finished, and what kstatus makes of them. Four
+//! A row is a line of the status table: phase, Ready, Reconciling, Stalled, Finished, and what kstatus makes of them; Flux
+//! and Argo CD must make the same of them, and are named in the row only where their word is another. Four
 //! states take a minute or an API server of their own to bring about: Throttled and CloudUnavailable, CredentialsForbidden,
 //! and InvalidSpec. They differ from rows shown here by a word that kstatus does not read; `conditions.rs` holds that there
 //! are no other combinations of conditions.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::BoxStream;
 use imagetask_operator::api::{ImageTaskSpec, Phase};
-use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
 use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ use simulator::{Fault, Simulator, Task};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
+use crate::world::chart::built;
 use crate::world::{ControlPlane, PATIENCE, World, status, task};
 
 /// What every ImageTask is before the operator has seen it.
@@ -54,7 +56,7 @@ impl Story {
             self.versions.push(version);
         }
         let versions: Vec<_> = self.versions.iter().filter(|version| version.name_any() == name).collect();
-        let words = kstatus(&versions).await;
+        let words = verdicts(&versions).await;
         let mut rows: Vec<_> = versions.iter().zip(&words).map(|(version, word)| row(&version.data, word)).collect();
         rows.dedup();
         rows
@@ -79,26 +81,36 @@ fn row(object: &Value, kstatus: &str) -> String {
     format!("{} | {kstatus}", shown.join(" | "))
 }
 
-/// What the kstatus library makes of objects.
-async fn kstatus(objects: &[&DynamicObject]) -> Vec<String> {
-    let mut command = Command::new(built("kstatus"));
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-    let mut stdin = child.stdin.take().expect("it is piped");
-    for object in objects {
-        stdin.write_all(&serde_json::to_vec(object).unwrap()).await.unwrap();
-    }
-    drop(stdin);
-    let (success, told) = Waiting(child).end().await;
-    let words: Vec<_> = told.lines().map(str::to_owned).collect();
-    assert!(success && words.len() == objects.len(), "kstatus made {told:?} of {} objects", objects.len());
+/// What the tools make of objects: the word of kstatus, and of the others where it does not follow from that.
+async fn verdicts(objects: &[&DynamicObject]) -> Vec<String> {
+    let input: Vec<u8> = objects.iter().flat_map(|object| serde_json::to_vec(object).unwrap()).collect();
+    let told = read_by_verdicts(&[], &input).await;
+    let words: Vec<_> = told.lines().map(verdict).collect();
+    assert_eq!(words.len(), objects.len(), "{told}");
     words
 }
 
-/// A program that tests/waiting/build builds.
-pub(crate) fn built(name: &str) -> PathBuf {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/controlplane/bin").join(name);
-    assert!(program.exists(), "{} is missing: run `make waiting`", program.display());
-    program
+fn verdict(line: &str) -> String {
+    let words: Vec<_> = line.split(' ').collect();
+    match words[..] {
+        ["InProgress", "waits", "Progressing"] | ["Current", "ready", "Healthy"] | ["Failed", "failed", "Degraded"] => {
+            words[0].to_owned()
+        }
+        [kstatus, flux, argocd] => format!("{kstatus}, Flux {flux}, Argo CD {argocd}"),
+        _ => panic!("three words are told of an object, not {line:?}"),
+    }
+}
+
+/// What the program with kstatus, Flux's wait and Argo CD's scripts makes of its input.
+async fn read_by_verdicts(arguments: &[&str], input: &[u8]) -> String {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/argocd/resource_customizations");
+    let mut command = Command::new(built("verdicts"));
+    command.arg(scripts).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().expect("it is piped").write_all(input).await.unwrap();
+    let (success, told) = Waiting(child).end().await;
+    assert!(success, "{told}");
+    told
 }
 
 /// A tool at work.
@@ -287,7 +299,10 @@ async fn a_suspended_image_task_is_in_progress() {
     world.until_phase("t-1", Phase::Running).await;
     world.change("t-1", json!({"spec": {"suspend": true}})).await;
     world.until_reason("t-1", "Suspended").await;
-    assert_eq!(story.of("t-1").await, [FRESH, RUNNING, "Running | Unknown/Suspended | - | - | False | InProgress",]);
+    assert_eq!(
+        story.of("t-1").await,
+        [FRESH, RUNNING, "Running | Unknown/Suspended | - | - | False | InProgress, Flux waits, Argo CD Suspended",]
+    );
 }
 
 #[tokio::test]
@@ -422,4 +437,52 @@ async fn helm_waits_for_an_image_task_that_nobody_has_seen_yet() {
     let (success, told) = helm(&world, "t-1", "3s").await.end().await;
     let complaint = format!("ImageTask/{}/t-1 not ready. status: InProgress", world.namespace);
     assert!(!success && told.contains(&complaint), "{told}");
+}
+
+async fn flux_wait(world: &World, id: &str, timeout: &str) -> Waiting {
+    Waiting::begin(&built("verdicts"), &["flux-wait", &world.namespace, id, timeout]).await
+}
+
+#[tokio::test]
+async fn flux_waits_for_success_and_fails_fast() {
+    let world = World::new().await;
+    world.cloud.put(Task::export("t-1", "image-1").running(10));
+    world.cloud.put(Task::export("t-2", "image-2").running(10));
+    let _operator = world.operator().await;
+    for id in ["t-1", "t-2"] {
+        world.follow(id).await;
+    }
+    let (mut works, mut breaks) = tokio::join!(flux_wait(&world, "t-1", "1h"), flux_wait(&world, "t-2", "1h"));
+    for id in ["t-1", "t-2"] {
+        world.until_phase(id, Phase::Running).await;
+    }
+    [&mut works, &mut breaks].into_iter().for_each(Waiting::must_go_on);
+    world.cloud.put(Task::export("t-1", "image-1").succeeded());
+    world.cloud.put(Task::export("t-2", "image-2").failed());
+    let ((success, _), (failure, told)) = tokio::join!(works.end(), breaks.end());
+    assert_eq!((success, failure), (true, false));
+    assert!(told.contains("failed early due to stalled resources") && told.contains("status: 'Failed'"), "{told}");
+}
+
+/// Lets an action of Argo CD change an ImageTask; Argo CD patches the object with what the action has changed.
+async fn act(world: &World, name: &str, action: &str) {
+    let object = world.dynamic().get(name).await.unwrap();
+    let after = read_by_verdicts(&[action], &serde_json::to_vec(&object).unwrap()).await;
+    let after: DynamicObject = serde_json::from_str(&after).unwrap();
+    world.dynamic().replace(name, &PostParams::default(), &after).await.unwrap();
+}
+
+#[tokio::test]
+async fn argo_cd_suspends_resumes_and_refreshes() {
+    let world = World::new().await;
+    world.cloud.put(Task::export("t-1", "image-1").running(10));
+    let _operator = world.operator().await;
+    world.follow("t-1").await;
+    world.until_phase("t-1", Phase::Running).await;
+    act(&world, "t-1", "suspend").await;
+    world.until_reason("t-1", "Suspended").await;
+    act(&world, "t-1", "resume").await;
+    world.until_reason("t-1", "TaskRunning").await;
+    act(&world, "t-1", "refresh").await;
+    world.until("t-1", "refreshed", |object| status(object).last_handled_reconcile_at.is_some()).await;
 }

@@ -1,5 +1,6 @@
 //! The small world of a test: a namespace of one shared API server, a simulated cloud of its own, an operator.
 
+pub(crate) mod chart;
 mod controlplane;
 mod operator;
 pub(crate) mod record;
@@ -26,9 +27,18 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use simulator::Simulator;
 use tokio::process::Command;
+use tokio::sync::OnceCell;
+
+use operator::Installed;
 
 /// How long a test waits for a state before it fails; a loaded machine is slow, a hung one is found all the same.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The folder of the repository; the package whose tests these are may be a member of the workspace.
+pub(crate) fn repository() -> &'static Path {
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    folders.find(|folder| folder.join("Cargo.lock").exists()).expect("the workspace has a lock file")
+}
 
 /// A namespace and a cloud.
 pub(crate) struct World {
@@ -36,6 +46,7 @@ pub(crate) struct World {
     pub(crate) namespace: String,
     pub(crate) client: Client,
     pub(crate) plane: &'static ControlPlane,
+    installed: OnceCell<Installed>,
 }
 
 impl World {
@@ -54,7 +65,7 @@ impl World {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let client = plane.client().await;
         let namespace = format!("it-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let world = Self { cloud, namespace, client, plane };
+        let world = Self { cloud, namespace, client, plane, installed: OnceCell::new() };
         world.create_namespace(&world.namespace).await;
         world
     }

@@ -15,6 +15,8 @@ use kube::{Api, Client, Config, CustomResourceExt};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use super::repository;
+
 static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
 
 /// A real API server with its etcd.
@@ -32,12 +34,6 @@ struct Commands {
     /// Closes when this process ends, however it ends; the supervisor ends then, and leaves nothing behind.
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
-}
-
-/// The package whose tests these are may be a member of the workspace.
-fn repository() -> &'static Path {
-    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    folders.find(|folder| folder.join("Cargo.lock").exists()).expect("the workspace has a lock file")
 }
 
 impl Commands {
@@ -93,11 +89,7 @@ impl ControlPlane {
 
     /// Writes a kubeconfig that differs from the administrator's.
     pub(crate) fn kubeconfig_with(&self, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
-        let mut config = serde_saphyr::from_str(&std::fs::read_to_string(&self.kubeconfig).unwrap()).unwrap();
-        change(&mut config);
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.kubeconfig"));
-        std::fs::write(&path, config.to_string()).unwrap();
-        path
+        changed_kubeconfig(&self.kubeconfig, name, change)
     }
 
     /// The configuration of an administrator.
@@ -123,4 +115,13 @@ impl ControlPlane {
         let established = await_condition(crds, ImageTask::crd_name(), is_crd_established());
         tokio::time::timeout(super::PATIENCE, established).await.expect("the CRD is established in time").unwrap();
     }
+}
+
+/// Writes a kubeconfig that differs from another, and beside it: in the directory that goes with the control plane.
+pub(crate) fn changed_kubeconfig(from: &Path, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
+    let mut config = serde_saphyr::from_str(&std::fs::read_to_string(from).unwrap()).unwrap();
+    change(&mut config);
+    let path = from.with_file_name(format!("{name}.kubeconfig"));
+    std::fs::write(&path, config.to_string()).unwrap();
+    path
 }

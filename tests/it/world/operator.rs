@@ -1,5 +1,6 @@
 //! The operator of a test, in this process or as a process of its own.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use clap::Parser;
@@ -12,7 +13,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::chart::{self, Account};
 use super::{PATIENCE, World};
+
+/// What the chart gives to every operator of a world.
+pub(super) struct Installed {
+    account: Account,
+    flags: Vec<String>,
+}
 
 /// The operator in this process; ends with the value that holds it.
 pub(crate) struct InProcess {
@@ -36,14 +44,14 @@ impl World {
 
     /// Starts the operator with more flags; it watches this world's namespace only.
     pub(crate) async fn operator_with(&self, flags: &[&str]) -> InProcess {
-        let own = self.flags(flags);
-        let own: Vec<&str> = own.iter().map(String::as_str).collect();
-        let cli = Cli::try_parse_from([&["imagetask-operator"], flags, &own].concat()).unwrap();
+        let installed = self.installed().await;
+        let flags = self.flags(installed, flags);
+        let cli = Cli::try_parse_from(["imagetask-operator".to_owned()].into_iter().chain(flags)).unwrap();
         let config = cli.run.into_config(|name| own_key(name).map(Into::into)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
-        let running = operator::run(config, None, self.plane.config().await, listener, stop.clone());
+        let running = operator::run(config, None, installed.account.config.clone(), listener, stop.clone());
         let run = tokio::spawn(async { running.await.expect("the operator runs until it is stopped") });
         InProcess { address, stop, run: Some(run) }
     }
@@ -63,8 +71,9 @@ impl World {
         variables: &[(&str, &str)],
     ) -> Process {
         let mut command = tokio::process::Command::new(program);
-        command.args(flags).args(self.flags(flags)).args(["--listen=127.0.0.1:0", "--log-format=json"]);
-        command.env("KUBECONFIG", &self.plane.kubeconfig).env("RUST_LOG", "info");
+        let installed = self.installed().await;
+        command.args(self.flags(installed, &[flags, &["--listen=127.0.0.1:0"]].concat()));
+        command.env("KUBECONFIG", &installed.account.kubeconfig).env("RUST_LOG", "info");
         command.envs(variables.iter().copied()).kill_on_drop(true).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
@@ -86,16 +95,37 @@ impl World {
         Process { address: address.expect("the loop ends with one"), child, log }
     }
 
-    /// The flags of this world: what `given` does not say.
-    fn flags(&self, given: &[&str]) -> Vec<String> {
-        let Self { cloud, namespace, .. } = self;
-        let own = [
-            format!("--endpoint={}", cloud.url()),
-            format!("--namespace={namespace}"),
-            format!("--default-credentials-namespaces={namespace}"),
-        ];
+    /// Installs of these objects what an operator needs: its account and its flags.
+    pub(crate) async fn install(&self, objects: &[serde_json::Value]) {
+        self.take(Account::create(self.plane, objects).await, objects);
+    }
+
+    /// Lets the operators of this world act as an account that is there, with the flags of these objects.
+    pub(crate) fn take(&self, account: Account, objects: &[serde_json::Value]) {
+        let installed = Installed { account, flags: chart::flags(objects) };
+        assert!(self.installed.set(installed).is_ok(), "the account is given before the first operator starts");
+    }
+
+    /// The chart is installed with the first operator of a world.
+    async fn installed(&self) -> &Installed {
+        if self.installed.get().is_none() {
+            self.install(&chart::for_namespace(&self.namespace).await).await;
+        }
+        self.installed.get().expect("it is installed by now")
+    }
+
+    /// The configuration of the account that the operators of this world act as.
+    pub(crate) async fn kubeconfig(&self) -> &Path {
+        &self.installed().await.account.kubeconfig
+    }
+
+    /// What is given, then the flags of the chart and this world's cloud, but for what is given.
+    fn flags(&self, installed: &Installed, given: &[&str]) -> Vec<String> {
         let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
-        own.into_iter().filter(|flag| !given.iter().any(|given| name(given) == name(flag))).collect()
+        let endpoint = format!("--endpoint={}", self.cloud.url());
+        let own = installed.flags.iter().chain([&endpoint]);
+        let own = own.filter(|flag| !given.iter().any(|given| name(given) == name(flag)));
+        given.iter().map(|flag| (*flag).to_owned()).chain(own.cloned()).collect()
     }
 }
 
@@ -109,8 +139,13 @@ impl Process {
     pub(crate) async fn log_until(&self, words: &str) -> Vec<String> {
         let mut log = self.log.subscribe();
         let told = |lines: &Vec<String>| lines.iter().any(|line| line.contains(words));
-        let lines = tokio::time::timeout(PATIENCE, log.wait_for(told)).await.expect("it is logged in time").unwrap();
-        lines.iter().filter(|line| line.contains(words)).cloned().collect()
+        tokio::time::timeout(PATIENCE, log.wait_for(told)).await.expect("it is logged in time").unwrap();
+        self.logged(words)
+    }
+
+    /// All lines with these words that it has logged by now.
+    pub(crate) fn logged(&self, words: &str) -> Vec<String> {
+        self.log.borrow().iter().filter(|line| line.contains(words)).cloned().collect()
     }
 
     /// Sends it a signal, such as TERM.

@@ -9,11 +9,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::ControlPlane;
+use super::World;
+use super::controlplane::changed_kubeconfig;
 
 /// Carries bytes between an operator and the API server; whole until it is told otherwise.
 pub(crate) struct Wire {
-    /// The configuration of an administrator who goes this way.
+    /// The configuration of the world's operator when it goes this way.
     pub(crate) kubeconfig: PathBuf,
     state: watch::Sender<State>,
     serving: JoinHandle<()>,
@@ -29,12 +30,12 @@ struct State {
 }
 
 impl Wire {
-    /// A wire of its own to an API server.
-    pub(crate) async fn to(plane: &ControlPlane) -> Self {
+    /// A wire of its own from an operator of a world to the API server.
+    pub(crate) async fn of(world: &World) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let mut server = String::new();
-        let kubeconfig = plane.kubeconfig_with(&format!("wire-{port}"), |config| {
+        let kubeconfig = changed_kubeconfig(world.kubeconfig().await, &format!("wire-{port}"), |config| {
             let place = &mut config["clusters"][0]["cluster"]["server"];
             server = place.as_str().expect("it names a server").trim_start_matches("https://").to_owned();
             *place = json!(format!("https://127.0.0.1:{port}"));
