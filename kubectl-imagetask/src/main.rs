@@ -8,7 +8,7 @@
 //!
 //! What is decided is pure and takes the moment as an argument: `told`, `pace`, `watched`, `verdict`, `outage`, `words`,
 //! `name`, `message`, `story`. `wait`, `track`, `change` and `why` do it. It reads ImageTasks by their conditions, so it
-//! understands an operator of another version; only the next step of a reason is the operator's own (`Reason`).
+//! understands an operator of another version; what to do about a reason is the text of docs/reasons.md (`advice`).
 
 mod cli;
 mod refusal;
@@ -36,6 +36,7 @@ mod change;
 mod why;
 mod story;
 mod message;
+mod advice;
 
 #[cfg(test)]
 mod samples;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use imagetask_operator::api::{ImageTaskView, StatusView};
-use imagetask_operator::reason::Reason;
 use imagetask_operator::spec::{Spec, Target};
 use imagetask_operator::usage::one_line;
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
+use crate::advice::advice;
 use crate::message::Parts;
 use crate::span::span;
 use crate::told::{Standing, Told, conditions, word};
@@ -28,7 +28,7 @@ pub struct Story {
     what: String,
     code: Option<String>,
     request_id: Option<String>,
-    next: Option<&'static str>,
+    next: Option<String>,
     history: Vec<Step>,
 }
 
@@ -73,7 +73,7 @@ impl Story {
         lines.extend(self.code.as_ref().map(|code| format!("Code:  {code}, the cloud's error code")));
         let request = self.request_id.as_ref();
         lines.extend(request.map(|id| format!("Request: {id}, to be named to the cloud's support")));
-        lines.extend(self.next.map(|next| format!("Next:  {next}")));
+        lines.extend(self.next.as_ref().map(|next| format!("Next:  {next}")));
         lines.extend([String::new(), "What happened:".to_owned()]);
         let history = self.history.iter().map(|Step { at, what }| {
             let ago = span(now.duration_since(*at).try_into().unwrap_or_default());
@@ -113,16 +113,16 @@ fn what(told: &Told, message: Option<&str>) -> String {
     }
 }
 
-fn next(told: &Told) -> Option<&'static str> {
+fn next(told: &Told) -> Option<String> {
     match told.standing {
-        Standing::Unseen => {
-            Some("wait some seconds; if nothing changes, see whether the operator runs and watches this namespace")
-        }
+        Standing::Unseen => Some(UNSEEN.to_owned()),
         Standing::UnderWay | Standing::Suspended | Standing::Succeeded | Standing::Failed | Standing::Stuck => {
-            told.cause.as_ref().and_then(|cause| Reason::parse(&cause.reason)).map(Reason::next_step)
+            told.cause.as_ref().and_then(|cause| advice(&cause.reason))
         }
     }
 }
+
+const UNSEEN: &str = "Wait some seconds. If nothing changes, see whether the operator runs and watches this namespace.";
 
 /// Everything that has a time, in its order.
 fn history(object: &ImageTaskView, told: &Told, events: &[Event]) -> Vec<Step> {
@@ -157,6 +157,7 @@ mod tests {
     use super::*;
     use crate::samples::{object, written};
     use imagetask_operator::api::conditions::Course;
+    use imagetask_operator::reason::Reason;
     use serde_json::json;
 
     fn failed() -> ImageTaskView {
@@ -208,7 +209,7 @@ What happened:
   2026-01-05T01:00:01Z    9m59s ago  Ready became False, Finished became False
   2026-01-05T01:04:00Z    6m00s ago  Event Warning AccessDenied: no permission
   2026-01-05T01:05:01Z    4m59s ago  Stalled became True",
-            Reason::AccessDenied.next_step()
+            advice("AccessDenied").unwrap()
         );
         assert_eq!(story, expected);
     }
@@ -232,7 +233,7 @@ What happened:
         let mut status = written(Course::Stuck, Reason::TaskLost, None);
         status["conditions"][0]["reason"] = json!("OfALaterVersion");
         let story = Story::of(&object("t-1", 1, &status), &[]);
-        assert_eq!((story.reason.as_deref(), story.next), (Some("OfALaterVersion"), None));
+        assert_eq!((story.reason.as_deref(), story.next.as_deref()), (Some("OfALaterVersion"), None));
         assert_eq!(story.what, "what happened");
     }
 }
