@@ -69,11 +69,11 @@ impl Story {
         let percent = self.process.map(|percent| format!(" at {percent}%")).unwrap_or_default();
         let reason = self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         let mut lines = vec![format!("{name} in namespace {namespace} follows {follows}."), String::new()];
-        lines.push(format!("Now:   {phase}{percent}{reason}: {what}"));
-        lines.extend(self.code.as_ref().map(|code| format!("Code:  {code}, the cloud's error code")));
+        lines.push(format!("Now:      {phase}{percent}{reason}: {what}"));
+        lines.extend(self.code.as_ref().map(|code| format!("Code:     {code}, the cloud's error code")));
         let request = self.request_id.as_ref();
-        lines.extend(request.map(|id| format!("Request: {id}, to be named to the cloud's support")));
-        lines.extend(self.next.as_ref().map(|next| format!("Next:  {next}")));
+        lines.extend(request.map(|id| format!("Request:  {id}, to be named to the cloud's support")));
+        lines.extend(self.next.as_ref().map(|next| format!("Next:     {next}")));
         lines.extend([String::new(), "What happened:".to_owned()]);
         let history = self.history.iter().map(|Step { at, what }| {
             let ago = span(now.duration_since(*at).try_into().unwrap_or_default());
@@ -199,10 +199,10 @@ mod tests {
             "\
 t-1 in namespace team follows task t-1 (ExportImage of image-1) in cn-beijing.
 
-Now:   Error at 40% (AccessDenied): no permission
-Code:  AccessDenied, the cloud's error code
-Request: 2022, to be named to the cloud's support
-Next:  {}
+Now:      Error at 40% (AccessDenied): no permission
+Code:     AccessDenied, the cloud's error code
+Request:  2022, to be named to the cloud's support
+Next:     {}
 
 What happened:
   2026-01-05T01:00:00Z   10m00s ago  the ImageTask was created
