@@ -48,7 +48,8 @@ fn names_proxy(kubeconfig: &Kubeconfig) -> bool {
     cluster.and_then(|cluster| cluster.proxy_url.as_ref()).is_some_and(|url| !url.is_empty())
 }
 
-fn what(error: &KubeconfigError) -> String {
+/// What is wrong with a kubeconfig, without anything that is in it.
+pub fn what(error: &KubeconfigError) -> String {
     if let KubeconfigError::ReadConfig(error, path) = error {
         return format!("{} cannot be read: {error}", path.display());
     }

@@ -46,10 +46,14 @@ impl Bars {
         let names = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).min(NAME);
         let columns = usize::from(width);
         for ((name, task), row) in shown.iter().zip(&self.rows) {
-            row.set_style(style(look(task)));
-            row.set_prefix(pad_str(name, names, Alignment::Left, Some("…")).into_owned());
-            row.set_position(u64::from(percent(task)));
-            row.set_message(cut(&words::row(name, task, now), columns.saturating_sub(names + BAR_AND_GAPS)));
+            let room = columns.saturating_sub(names + BAR_AND_GAPS);
+            // What is set in this way is drawn by the tick alone: no bar is ever seen beside the words of another moment.
+            row.clone()
+                .with_style(style(look(task)))
+                .with_prefix(pad_str(name, names, Alignment::Left, Some("…")).into_owned())
+                .with_position(u64::from(percent(task)))
+                .with_message(cut(&words::row(name, task, now), room))
+                .tick();
         }
         let hidden = watched.tasks().count() - shown.len();
         let more = if hidden == 0 { String::new() } else { format!(", {hidden} not shown") };
@@ -113,7 +117,7 @@ fn style(template: &str) -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watched::tests::{at, running};
+    use crate::samples::{at, running};
     use imagetask_operator::api::conditions::Course;
     use std::time::Duration;
 

@@ -249,4 +249,21 @@ mod tests {
             assert_eq!(refused(arguments), kind, "{arguments}");
         }
     }
+
+    #[test]
+    fn every_command_and_flag_is_in_the_readme() {
+        let readme = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+        let readme = std::fs::read_to_string(readme).unwrap();
+        let (_, section) = readme.split_once("\n## kubectl imagetask\n").unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let command = Cli::command();
+        let commands = command.get_subcommands().filter(|it| !it.is_hide_set());
+        for command in commands.chain([&command]) {
+            let flags = command.get_arguments().filter_map(|it| Some(format!("--{}", it.get_long()?)));
+            let name = (command.get_name() != "kubectl-imagetask").then(|| format!("`{}", command.get_name()));
+            for word in flags.chain(name) {
+                assert!(section.contains(&word), "{word} is not in README.md");
+            }
+        }
+    }
 }

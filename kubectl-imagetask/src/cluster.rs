@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use imagetask_operator::api::{ImageTask, ImageTaskView};
 use imagetask_operator::apiserver::{CallError, bounded};
+use imagetask_operator::cluster::what;
 use k8s_openapi::api::core::v1::Event;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client, Config};
 
@@ -31,7 +32,9 @@ pub struct Cluster {
 impl Cluster {
     /// Reads the kubeconfig; speaks to nobody yet.
     pub async fn find(place: Place) -> anyhow::Result<Self> {
-        let mut config = config(&place).await.context("no cluster is configured: see `kubectl config view`")?;
+        let mut config = config(&place).await.map_err(|fault| {
+            anyhow!("the kubeconfig cannot be used: {}: see `kubectl config get-contexts`", what(&fault))
+        })?;
         config.connect_timeout = Some(CONNECT);
         config.read_timeout = Some(SILENCE);
         let namespace = place.namespace.unwrap_or_else(|| config.default_namespace.clone());
@@ -67,15 +70,14 @@ impl Cluster {
     }
 }
 
-async fn config(place: &Place) -> anyhow::Result<Config> {
+async fn config(place: &Place) -> Result<Config, KubeconfigError> {
     let options = KubeConfigOptions { context: place.context.clone(), ..KubeConfigOptions::default() };
-    match (&place.kubeconfig, &place.context) {
-        (Some(path), _) => {
-            let kubeconfig = Kubeconfig::read_from(path)?;
-            Ok(Config::from_custom_kubeconfig(kubeconfig, &options).await?)
-        }
-        (None, Some(_)) => Ok(Config::from_kubeconfig(&options).await?),
-        // Inside a cluster there is no kubeconfig.
-        (None, None) => Ok(Config::infer().await?),
+    if let Some(path) = &place.kubeconfig {
+        return Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await;
+    }
+    match Config::from_kubeconfig(&options).await {
+        // Inside a cluster there is none; whoever names a context means a kubeconfig.
+        Err(fault) if place.context.is_none() => Config::incluster().map_err(|_| fault),
+        found => found,
     }
 }

@@ -8,9 +8,10 @@
 //!
 //! What is decided is pure and takes the moment as an argument: `told`, `pace`, `watched`, `verdict`, `outage`, `words`,
 //! `name`, `message`, `story`. `wait`, `track`, `change` and `why` do it. It reads ImageTasks by their conditions, so it
-//! understands an operator of another version; only the next step of a reason is the operator's own (`Reason`).
+//! understands an operator of another version; what to do about a reason is the text of docs/reasons.md (`advice`).
 
 mod cli;
+mod refusal;
 mod exit;
 mod cluster;
 mod name;
@@ -35,11 +36,16 @@ mod change;
 mod why;
 mod story;
 mod message;
+mod advice;
+
+#[cfg(test)]
+mod samples;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 use imagetask_operator::clock::Clock;
 
@@ -53,13 +59,20 @@ use wait::Limits;
 fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => carry_out(cli).into(),
-        Err(error) => {
-            let exit = if error.use_stderr() { Exit::Unusable } else { Exit::Success };
-            // With nobody to read it the exit code still tells.
-            drop(error.print());
-            exit.into()
-        }
+        Err(error) => refuse(&error).into(),
     }
+}
+
+/// What asks for help gets it; anything else a line.
+fn refuse(error: &clap::Error) -> Exit {
+    let exit = if error.use_stderr() { Exit::Unusable } else { Exit::Success };
+    if exit == Exit::Success || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // With nobody to read it the exit code still tells.
+        drop(error.print());
+    } else {
+        printed::complaint(&refusal::refusal(error));
+    }
+    exit
 }
 
 fn carry_out(cli: Cli) -> Exit {

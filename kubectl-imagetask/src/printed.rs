@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::Context as _;
+use imagetask_operator::usage::one_line;
 use serde::Serialize;
 
 /// Prints a line.
@@ -23,7 +24,7 @@ pub fn json(document: &impl Serialize) -> anyhow::Result<()> {
     line(&serde_json::to_string_pretty(document).context("the document is not JSON")?)
 }
 
-/// Tells why the program ends as it does; there is nobody to tell it to when that fails.
+/// Tells on one line why the program ends as it does; there is nobody to tell it to when that fails.
 pub fn complaint(text: &str) {
-    drop(writeln!(std::io::stderr(), "kubectl imagetask: {text}"));
+    drop(writeln!(std::io::stderr(), "kubectl imagetask: {}", one_line(text)));
 }

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use imagetask_operator::api::{ImageTaskView, Lenient, StatusView};
-use imagetask_operator::reason::Reason;
+use imagetask_operator::api::{ImageTaskView, StatusView};
 use imagetask_operator::spec::{Spec, Target};
+use imagetask_operator::usage::one_line;
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
+use crate::advice::advice;
 use crate::message::Parts;
 use crate::span::span;
-use crate::told::{Standing, Told, conditions};
+use crate::told::{Standing, Told, conditions, word};
 
 /// The story of one ImageTask.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -27,7 +28,7 @@ pub struct Story {
     what: String,
     code: Option<String>,
     request_id: Option<String>,
-    next: Option<&'static str>,
+    next: Option<String>,
     history: Vec<Step>,
 }
 
@@ -72,7 +73,7 @@ impl Story {
         lines.extend(self.code.as_ref().map(|code| format!("Code:  {code}, the cloud's error code")));
         let request = self.request_id.as_ref();
         lines.extend(request.map(|id| format!("Request: {id}, to be named to the cloud's support")));
-        lines.extend(self.next.map(|next| format!("Next:  {next}")));
+        lines.extend(self.next.as_ref().map(|next| format!("Next:  {next}")));
         lines.extend([String::new(), "What happened:".to_owned()]);
         let history = self.history.iter().map(|Step { at, what }| {
             let ago = span(now.duration_since(*at).try_into().unwrap_or_default());
@@ -86,7 +87,6 @@ impl Story {
 fn follows(object: &ImageTaskView) -> String {
     let nothing = StatusView::default();
     let status = object.status.valid().unwrap_or(&nothing);
-    let word = |field: &Lenient<Box<str>>| field.valid().map(|word| word.to_string());
     let region = word(&status.region);
     let place = region.map(|region| format!(" in {region}")).unwrap_or_default();
     match Spec::parse(&object.spec).map(|spec| spec.target) {
@@ -113,16 +113,16 @@ fn what(told: &Told, message: Option<&str>) -> String {
     }
 }
 
-fn next(told: &Told) -> Option<&'static str> {
+fn next(told: &Told) -> Option<String> {
     match told.standing {
-        Standing::Unseen => {
-            Some("wait some seconds; if nothing changes, see whether the operator runs and watches this namespace")
-        }
+        Standing::Unseen => Some(UNSEEN.to_owned()),
         Standing::UnderWay | Standing::Suspended | Standing::Succeeded | Standing::Failed | Standing::Stuck => {
-            told.cause.as_ref().and_then(|cause| Reason::parse(&cause.reason)).map(Reason::next_step)
+            told.cause.as_ref().and_then(|cause| advice(&cause.reason))
         }
     }
 }
+
+const UNSEEN: &str = "Wait some seconds. If nothing changes, see whether the operator runs and watches this namespace.";
 
 /// Everything that has a time, in its order.
 fn history(object: &ImageTaskView, told: &Told, events: &[Event]) -> Vec<Step> {
@@ -147,16 +147,17 @@ fn transitions(object: &ImageTaskView) -> impl Iterator<Item = Step> {
 fn event(event: &Event) -> Option<Step> {
     let times = [event.last_timestamp.as_ref(), event.first_timestamp.as_ref()];
     let at = times.into_iter().flatten().next().map(|time| time.0)?;
-    let word = |word: &Option<String>| word.clone().unwrap_or_default();
-    // Several lines would break the list.
-    let message = word(&event.message).replace('\n', " ");
-    Some(Step { at, what: format!("Event {} {}: {message}", word(&event.type_), word(&event.reason)) })
+    let word = |word: &Option<String>| one_line(word.as_deref().unwrap_or_default());
+    let (type_, reason, message) = (word(&event.type_), word(&event.reason), word(&event.message));
+    Some(Step { at, what: format!("Event {type_} {reason}: {message}") })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::told::tests::object;
+    use crate::samples::{object, written};
+    use imagetask_operator::api::conditions::Course;
+    use imagetask_operator::reason::Reason;
     use serde_json::json;
 
     fn failed() -> ImageTaskView {
@@ -186,7 +187,7 @@ mod tests {
     fn events() -> Vec<Event> {
         let event = json!({
             "metadata": {}, "involvedObject": {}, "type": "Warning", "reason": "AccessDenied",
-            "message": "no\npermission", "lastTimestamp": "2026-01-05T01:05:02Z",
+            "message": "no\npermission", "lastTimestamp": "2026-01-05T01:04:00Z",
         });
         vec![serde_json::from_value(event).unwrap()]
     }
@@ -206,9 +207,9 @@ Next:  {}
 What happened:
   2026-01-05T01:00:00Z   10m00s ago  the ImageTask was created
   2026-01-05T01:00:01Z    9m59s ago  Ready became False, Finished became False
-  2026-01-05T01:05:01Z    4m59s ago  Stalled became True
-  2026-01-05T01:05:02Z    4m58s ago  Event Warning AccessDenied: no permission",
-            Reason::AccessDenied.next_step()
+  2026-01-05T01:04:00Z    6m00s ago  Event Warning AccessDenied: no permission
+  2026-01-05T01:05:01Z    4m59s ago  Stalled became True",
+            advice("AccessDenied").unwrap()
         );
         assert_eq!(story, expected);
     }
@@ -229,11 +230,10 @@ What happened:
 
     #[test]
     fn a_reason_of_a_later_operator_is_told_without_a_next_step() {
-        let mut status =
-            crate::told::tests::written(imagetask_operator::api::conditions::Course::Stuck, Reason::TaskLost, None);
+        let mut status = written(Course::Stuck, Reason::TaskLost, None);
         status["conditions"][0]["reason"] = json!("OfALaterVersion");
         let story = Story::of(&object("t-1", 1, &status), &[]);
-        assert_eq!((story.reason.as_deref(), story.next), (Some("OfALaterVersion"), None));
+        assert_eq!((story.reason.as_deref(), story.next.as_deref()), (Some("OfALaterVersion"), None));
         assert_eq!(story.what, "what happened");
     }
 }

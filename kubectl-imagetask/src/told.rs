@@ -2,6 +2,7 @@
 //! operator that knows more reasons than this program is understood all the same.
 
 use imagetask_operator::api::{ImageTaskView, Lenient, StatusView};
+use imagetask_operator::usage::one_line;
 use k8s_openapi::jiff::Timestamp;
 
 /// Where an ImageTask stands.
@@ -99,7 +100,7 @@ impl Told {
             created: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
             completed: time(&status.completion_time),
             standing: standing(status, &conditions, object.metadata.generation),
-            phase: status.phase.valid().map(|word| word.to_string()),
+            phase: word(&status.phase),
             percent: status.process.valid().and_then(|&percent| u8::try_from(percent).ok()).map(|it| it.min(100)),
             cause: ready.map(|ready| ready.cause.clone()),
         }
@@ -109,7 +110,6 @@ impl Told {
 /// The conditions that are stored, in their order; what is none is left out.
 pub fn conditions(status: &StatusView) -> Vec<Condition> {
     let stored = status.conditions.valid().map_or(&[][..], Vec::as_slice);
-    let word = |field: &Lenient<Box<str>>| field.valid().map(|word| word.to_string());
     let read = stored.iter().filter_map(Lenient::valid).filter_map(|it| {
         let cause = Cause { reason: word(&it.reason)?, message: word(&it.message).unwrap_or_default() };
         let since = it.last_transition_time.valid().and_then(|text| text.parse().ok());
@@ -117,6 +117,11 @@ pub fn conditions(status: &StatusView) -> Vec<Condition> {
         Some(Condition { type_: word(&it.type_)?, status: word(&it.status)?, cause, since, generation })
     });
     read.collect()
+}
+
+/// A stored text on one line: whatever can write a status must not write to the terminal of whoever reads it.
+pub fn word(field: &Lenient<Box<str>>) -> Option<String> {
+    field.valid().map(|text| one_line(text))
 }
 
 /// What speaks of an older generation does not count: a change of the spec is answered by the next look.
@@ -138,42 +143,14 @@ fn standing(status: &StatusView, conditions: &[Condition], generation: Option<i6
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
+    use crate::samples::{object, written};
     use imagetask_operator::api::Phase;
-    use imagetask_operator::api::conditions::{Course, Standing as Written};
-    use imagetask_operator::clock::Second;
+    use imagetask_operator::api::conditions::Course;
     use imagetask_operator::reason::Reason;
-    use imagetask_operator::status::Status;
     use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    /// An object as it comes from the API server.
-    pub fn object(name: &str, generation: i64, status: &Value) -> ImageTaskView {
-        let metadata = json!({
-            "name": name, "uid": name, "generation": generation, "creationTimestamp": "2026-01-05T01:00:00Z",
-        });
-        serde_json::from_value(json!({"metadata": metadata, "spec": {"taskId": name}, "status": status})).unwrap()
-    }
-
-    /// A status as the operator writes it.
-    pub fn written(course: Course, reason: Reason, percent: Option<u8>) -> Value {
-        let at = Second::of(Timestamp::from_second(1_767_574_800).unwrap());
-        let standing = Written {
-            course,
-            reason,
-            message: "what happened".into(),
-            ready_since: at,
-            course_since: at,
-            finished_since: at,
-        };
-        let status = Status { observed_generation: 1, standing: Some(standing), ..Status::UNSEEN };
-        let mut status = serde_json::to_value(status.render()).unwrap();
-        if let Some(percent) = percent {
-            status["process"] = percent.into();
-        }
-        status
-    }
+    use serde_json::json;
 
     #[test]
     fn every_course_of_the_operator_is_understood() {
@@ -221,6 +198,14 @@ pub mod tests {
             cause: Some(Cause { reason: "OfALaterVersion".into(), message: "what happened".into() }),
         };
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_text_cannot_steer_the_terminal() {
+        let mut status = written(Course::Failed, Reason::TaskFailed, None);
+        status["conditions"][0]["message"] = json!("gone\u{1b}[2J\r\nforged: line");
+        let told = Told::of(&object("t-1", 1, &status));
+        assert_eq!(told.cause.unwrap().message, "gone [2J  forged: line");
     }
 
     proptest! {

@@ -119,22 +119,11 @@ impl Task {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
-    use crate::told::tests::{object, written};
+    use crate::samples::{at, running};
     use imagetask_operator::api::conditions::Course;
-    use imagetask_operator::reason::Reason;
     use proptest::prelude::*;
-
-    /// An object on the way, at a percentage.
-    pub fn running(name: &str, percent: u8) -> ImageTaskView {
-        object(name, 1, &written(Course::Progressing, Reason::TaskRunning, Some(percent)))
-    }
-
-    /// An object that has got as far as `course`.
-    pub fn at(name: &str, course: Course) -> ImageTaskView {
-        object(name, 1, &written(course, Reason::TaskFailed, Some(60)))
-    }
 
     fn second(mut object: ImageTaskView) -> ImageTaskView {
         object.metadata.uid = Some("another".into());

@@ -123,8 +123,7 @@ fn cause(told: &Told) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::told::tests::{object, written};
-    use crate::watched::tests::{at, running};
+    use crate::samples::{at, object, running, written};
     use imagetask_operator::api::ImageTaskView;
     use imagetask_operator::api::conditions::Course;
     use kube::runtime::watcher::Event;

@@ -65,7 +65,7 @@ async fn why_tells_what_happened_and_what_to_do() {
     let start =
         format!("t-1 in namespace {namespace} follows task t-1 (ExportImage of image-1) in {}.", Simulator::REGION);
     assert!(ended.out.starts_with(&start), "{}", ended.out);
-    for words in ["Now:   Failed at 60% (TaskFailed): ", "Request: ", "Next:  look at the task and its image"] {
+    for words in ["Now:   Failed at 60% (TaskFailed): ", "Request: ", "Next:  The task is over and did not work"] {
         assert!(ended.out.contains(words), "{words}: {}", ended.out);
     }
     let history: Vec<_> =

@@ -7,7 +7,7 @@ use crate::it::world::{ControlPlane, World};
 use crate::program::start;
 
 #[tokio::test]
-async fn an_api_server_that_restarts_is_waited_for() {
+async fn an_api_server_that_restarts_is_told_and_waited_for() {
     let plane = Box::leak(Box::new(ControlPlane::start().await));
     plane.install_crd().await;
     let world = World::on(plane, Simulator::start().await).await;
@@ -17,7 +17,9 @@ async fn an_api_server_that_restarts_is_waited_for() {
     world.until_reason("t-1", "TaskRunning").await;
     let mut waiting = start(plane, &world, "wait --all");
     waiting.until("20%").await;
+    // It is away for seconds: long enough for two attempts to fail.
     plane.restart();
+    waiting.until("the API server cannot be watched, which is tried again and again: ").await;
     world.cloud.change("t-1", &json!({"Process": 60}));
     waiting.until("60%").await;
     world.cloud.put(Task::export("t-1", "image-1").succeeded());
