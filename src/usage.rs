@@ -44,7 +44,7 @@ const SHOWN: usize = 64;
 
 /// `--region`, with the variable that it may have come from.
 fn named(flag: &str, command: &Command) -> String {
-    let flag = flag.split(' ').next().unwrap_or_default();
+    let flag = flag.split([' ', '[', '=']).next().unwrap_or_default();
     let is_meant = |argument: &&clap::Arg| argument.get_long() == flag.strip_prefix("--");
     let argument = command.get_arguments().find(is_meant);
     match argument.and_then(clap::Arg::get_env) {
