@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Plan, machine, quantiles};
+use super::{Plan, machine, quantiles, writes};
 use crate::looks::{self, Looks};
 use crate::report::{Figures, Runs};
 use crate::sample::Sample;
@@ -46,11 +46,7 @@ async fn run(plan: &Plan, world: &World, population: &Population, subject: Subje
     quantiles(&mut figures, names, seen.values().filter_map(|seen| seen.told).map(|at| at - running.started));
     let looks = Looks::between(&calls, before.at, drained.at);
     figures.add("calls", looks.calls as f64);
-    figures.add("status writes, as the API server counts the requests", used.writes.all);
-    figures.add("of them conflicts (409)", used.writes.conflicts);
-    figures.add("of them throttled (429)", used.writes.throttled);
-    figures.add("of them failed (5xx)", used.writes.failed);
-    figures.add("status writes a second", used.writes.all / used.seconds);
+    writes(&used, &mut figures);
     figures.add("CPU meanwhile, % of a core", used.subject * 100.0);
     machine(&used, &mut figures);
     // Back to the quiet figures within a beat after: what came later than that.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Plan, machine, quantiles};
+use super::{Plan, machine, quantiles, writes};
 use crate::report::{Figures, Runs};
 use crate::sample::Sample;
 use crate::sighted::{Seen, Sighted};
@@ -47,11 +47,7 @@ async fn run(plan: &Plan, world: &World, population: &Population, subject: Subje
     quantiles(&mut figures, names, waited);
     let names = ["end to status p50, s", "end to status p99, s", "end to status, the last, s"];
     quantiles(&mut figures, names, seen.values().filter_map(|seen| Some(seen.ended? - ended)));
-    figures.add("status writes, as the API server counts the requests", used.writes.all);
-    figures.add("of them conflicts (409)", used.writes.conflicts);
-    figures.add("of them throttled (429)", used.writes.throttled);
-    figures.add("of them failed (5xx)", used.writes.failed);
-    figures.add("status writes a second", used.writes.all / used.seconds);
+    writes(&used, &mut figures);
     figures.add("calls", calls.len() as f64);
     figures.add("CPU meanwhile, % of a core", used.subject * 100.0);
     machine(&used, &mut figures);

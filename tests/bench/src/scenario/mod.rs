@@ -96,6 +96,15 @@ async fn steady(plan: &Plan, world: &World, running: &Running, figures: &mut Fig
     Ok(())
 }
 
+/// What the API server was asked to write.
+fn writes(used: &Used, figures: &mut Figures) {
+    figures.add("status writes, as the API server counts the requests", used.writes.all);
+    figures.add("of them conflicts (409)", used.writes.conflicts);
+    figures.add("of them throttled (429)", used.writes.throttled);
+    figures.add("of them failed (5xx)", used.writes.failed);
+    figures.add("status writes a second", used.writes.all / used.seconds);
+}
+
 /// What everything else on the machine used meanwhile.
 fn machine(used: &Used, figures: &mut Figures) {
     figures.add("API server, cores", used.apiserver);
