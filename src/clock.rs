@@ -1,5 +1,6 @@
 //! The clock, read at the edges only and handed down: deciding takes the time as an argument.
 
+use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,24 @@ pub struct Now {
     pub wall: Timestamp,
 }
 
+/// A moment of the clock that never goes back, packed: half of a [`Duration`], and its absence costs nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(NonZeroU64);
+
+/// What is beyond the clock, 584 years on, is taken for its end.
+impl From<Duration> for Moment {
+    fn from(mono: Duration) -> Self {
+        let nanoseconds = u64::try_from(mono.as_nanos()).unwrap_or(u64::MAX);
+        Self(NonZeroU64::MIN.saturating_add(nanoseconds))
+    }
+}
+
+impl From<Moment> for Duration {
+    fn from(moment: Moment) -> Self {
+        Self::from_nanos(moment.0.get() - 1)
+    }
+}
+
 /// A moment in whole seconds, as Kubernetes keeps them, packed: there are many tasks, each with several of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Second(u32);
@@ -23,6 +42,16 @@ impl Second {
     pub fn of(moment: Timestamp) -> Self {
         let bounded = moment.as_second().clamp(0, u32::MAX.into());
         Self(u32::try_from(bounded).expect("it is within the bounds"))
+    }
+
+    /// Packed, to be read by [`Second::from_bytes`].
+    pub fn to_bytes(self) -> [u8; 4] {
+        self.0.to_be_bytes()
+    }
+
+    /// What was packed by [`Second::to_bytes`].
+    pub fn from_bytes(bytes: [u8; 4]) -> Self {
+        Self(u32::from_be_bytes(bytes))
     }
 
     /// The moment at which it begins.

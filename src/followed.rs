@@ -1,11 +1,11 @@
 //! All that is known of one ImageTask, and all that a decision about it rests on.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use arcstr::ArcStr;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use crate::clock::Second;
+use crate::clock::{Moment, Second};
 use crate::ecs::Region;
 use crate::spec::{InvalidSpec, Spec, Target};
 use crate::status::Status;
@@ -27,7 +27,7 @@ pub struct Followed {
     /// When the ImageTask was created.
     pub created: Second,
     /// Since when it is followed in its present form: arrival, spec change, resumption. Graces count from here.
-    pub fresh_since: Duration,
+    pub fresh_since: Moment,
     /// The reconcile-requested annotation, and when it arrived.
     pub request: Option<Box<Request>>,
     /// Trouble of this task alone that an answer has not healed yet.
@@ -40,7 +40,7 @@ pub struct Followed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The value of the annotation.
-    pub value: Box<str>,
+    pub value: ArcStr,
     /// When it arrived.
     pub arrived: Duration,
 }
@@ -51,7 +51,7 @@ pub struct Trouble {
     /// Its kind.
     pub kind: TroubleKind,
     /// Since when it lasts.
-    pub since: Duration,
+    pub since: Moment,
 }
 
 /// The kinds of trouble of one task.
@@ -65,23 +65,31 @@ pub enum TroubleKind {
 
 impl Followed {
     /// The name of the ImageTask, in the memory of its task's id where they are the same, as recommended.
-    pub fn name_shared(&self, name: Arc<str>) -> Arc<str> {
+    pub fn name_shared(&self, name: ArcStr) -> ArcStr {
         match &self.spec {
             Ok(Spec { target: Target::Task(id), .. }) if id.as_str() == &*name => id.text().clone(),
             Ok(_) | Err(_) => name,
         }
     }
 
+    /// Keeps the id in the status in the memory of the one in the spec, where they are the same.
+    pub fn share_id(&mut self) {
+        if let (Ok(Spec { target: Target::Task(id), .. }), Some(reported)) = (&self.spec, &mut self.status.reported)
+            && reported.id == *id
+        {
+            reported.id = id.clone();
+        }
+    }
+
     /// The moment at which the task counts as failed; `None` where no timeout is set, or none that a clock can show.
     pub fn deadline(&self, spec: &Spec) -> Option<Timestamp> {
-        let timeout = SignedDuration::try_from(spec.timeout?).ok()?;
-        self.created.timestamp().checked_add(timeout).ok()
+        self.created.timestamp().checked_add(spec.timeout?.duration()).ok()
     }
 
     /// Until when, after it came to be followed in its present form, a task has a chance to be asked: before, no
     /// timeout falls without an answer, so neither a restart nor a resumption ends a task.
     pub fn last_chance(&self) -> Duration {
-        self.fresh_since.saturating_add(LAST_ANSWER_GRACE.unsigned_abs())
+        Duration::from(self.fresh_since).saturating_add(LAST_ANSWER_GRACE.unsigned_abs())
     }
 
     /// When the timeout falls even without an answer.

@@ -1,10 +1,11 @@
 //! The messages of conditions: what happened, the cloud's code, and the request id of the look that brought it.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+
+use arcstr::ArcStr;
 
 /// A message; those that one look brings to many ImageTasks may share it.
-pub type Message = Arc<str>;
+pub type Message = ArcStr;
 
 /// What a message is made of: rewritten only when reason, text or code change, so the request id is that of the look
 /// that brought them.

@@ -106,7 +106,7 @@ fn row<'a>(task: &'a Followed, trouble: Option<Trouble>, look: &Look<'a>, now: N
 
 /// The rows credentials, rejected, cloud trouble.
 fn failed<'a>(task: &'a Followed, trouble: Option<Trouble>, failure: &'a Failure, now: Now, rules: &Rules) -> Row<'a> {
-    let lasts = |since: Duration| now.mono.saturating_sub(since.max(task.fresh_since));
+    let lasts = |since: Duration| now.mono.saturating_sub(since.max(task.fresh_since.into()));
     let overdue = lasts(failure.since) >= rules.stuck_after;
     let (reason, course, next) = match failure.kind {
         FailureKind::CredentialsNotFound => (Reason::CredentialsNotFound, stuck_when(overdue), Next::Beat),
@@ -171,7 +171,7 @@ fn missing<'a>(
 
 /// The task's own status.
 fn own_status(task: &Task) -> (Course, Reason, &'static str) {
-    match TaskProgress::of(task.status.as_deref()) {
+    match task.progress() {
         TaskProgress::Pending => (Course::Progressing, Reason::TaskPending, "the task waits to be started"),
         TaskProgress::Running => (Course::Progressing, Reason::TaskRunning, "the task is running"),
         TaskProgress::Unknown => (Course::Progressing, Reason::TaskStatusUnknown, STATUS_UNKNOWN),
@@ -230,12 +230,12 @@ fn trouble_after(task: &Followed, look: &Look<'_>, now: Now) -> Option<Trouble> 
     };
     match task.trouble {
         Some(trouble) if trouble.kind == kind => Some(trouble),
-        Some(_) | None => Some(Trouble { kind, since: now.mono }),
+        Some(_) | None => Some(Trouble { kind, since: now.mono.into() }),
     }
 }
 
 fn since(trouble: Option<Trouble>, now: Now) -> Duration {
-    trouble.map_or(now.mono, |trouble| trouble.since)
+    trouble.map_or(now.mono, |trouble| trouble.since.into())
 }
 
 /// One write brings a finished object up to date with its spec and annotation; nothing else of it ever changes.

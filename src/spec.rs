@@ -1,7 +1,9 @@
 //! What one ImageTask asks for, parsed from the stored object once and trusted from then on.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::num::NonZeroU32;
+
+use arcstr::ArcStr;
+use k8s_openapi::jiff::SignedDuration;
 
 use crate::api::{Lenient, SpecView};
 use crate::ecs::{Region, ResourceId, TaskId};
@@ -14,11 +16,11 @@ pub struct Spec {
     /// Where it is looked for; absent means the operator's default.
     pub region: Option<Region>,
     /// Name of the Secret to ask with; absent means the operator's own credentials.
-    pub credentials: Option<Arc<str>>,
+    pub credentials: Option<ArcStr>,
     /// Whether following is paused.
     pub suspend: bool,
     /// Time from the creation of the ImageTask to its end as failed.
-    pub timeout: Option<Duration>,
+    pub timeout: Option<Timeout>,
 }
 
 /// What an ImageTask follows.
@@ -31,8 +33,41 @@ pub enum Target {
         /// The image.
         resource: ResourceId,
         /// The type of the task.
-        type_: Box<str>,
+        type_: ArcStr,
     },
+}
+
+/// How long a task may take, in whole seconds; what is beyond 136 years is taken for those.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeout(NonZeroU32);
+
+impl Timeout {
+    /// Reads `90m` or `1h30m`: what the CRD's pattern `^([0-9]+[hms])+$` lets in.
+    pub fn parse(text: &str) -> Result<Self, InvalidSpec> {
+        let invalid = || InvalidSpec("timeout is not a duration such as 90m or 1h30m, or is zero".into());
+        let mut total = 0_u64;
+        let mut rest = text;
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(invalid)?;
+            let (number, tail) = rest.split_at(digits);
+            let unit = match tail.as_bytes()[0] {
+                b'h' => 3600,
+                b'm' => 60,
+                b's' => 1,
+                _ => return Err(invalid()),
+            };
+            // A number too large for any clock never comes due, which is what it says.
+            let number = if number.is_empty() { return Err(invalid()) } else { number.parse().unwrap_or(u64::MAX) };
+            total = total.saturating_add(number.saturating_mul(unit));
+            rest = &tail[1..];
+        }
+        NonZeroU32::new(u32::try_from(total).unwrap_or(u32::MAX)).map(Self).ok_or_else(invalid)
+    }
+
+    /// The time.
+    pub fn duration(self) -> SignedDuration {
+        SignedDuration::from_secs(self.0.get().into())
+    }
 }
 
 /// A stored spec that breaks the rules of the CRD, as a looser CRD may have let it in.
@@ -49,7 +84,7 @@ impl Spec {
             Lenient::Invalid => return Err(InvalidSpec("spec is not an object".into())),
         };
         let region = optional("region", &spec.region)?.map(|word| parsed("region", Region::parse(word))).transpose()?;
-        let timeout = optional("timeout", &spec.timeout)?.map(|word| duration(word)).transpose()?;
+        let timeout = optional("timeout", &spec.timeout)?.map(|word| Timeout::parse(word)).transpose()?;
         Ok(Self {
             target: target(spec)?,
             region,
@@ -71,7 +106,7 @@ fn target(spec: &SpecView) -> Result<Target, InvalidSpec> {
             if !is_type(type_) {
                 return Err(InvalidSpec("type is not a word of up to 64 letters and digits".into()));
             }
-            Ok(Target::Newest { resource, type_: type_.clone() })
+            Ok(Target::Newest { resource, type_: ArcStr::from(&**type_) })
         }
         (None, None, _) | (Some(_), Some(_), _) => {
             Err(InvalidSpec("exactly one of taskId and resourceId must be set".into()))
@@ -89,10 +124,10 @@ fn is_type(word: &str) -> bool {
         && word.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
-fn credentials(spec: &SpecView) -> Result<Option<Arc<str>>, InvalidSpec> {
+fn credentials(spec: &SpecView) -> Result<Option<ArcStr>, InvalidSpec> {
     let Some(reference) = optional("credentialsRef", &spec.credentials_ref)? else { return Ok(None) };
     match optional("credentialsRef.name", &reference.name)? {
-        Some(name) if is_object_name(name) => Ok(Some(Arc::from(name.as_ref()))),
+        Some(name) if is_object_name(name) => Ok(Some(ArcStr::from(name.as_ref()))),
         Some(_) => Err(InvalidSpec("credentialsRef.name is not the name of a Secret".into())),
         None => Err(InvalidSpec("credentialsRef.name is missing".into())),
     }
@@ -103,28 +138,6 @@ fn is_object_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.len() <= 253 && name.chars().all(allowed) && name.starts_with(edge) && name.ends_with(edge)
-}
-
-/// Reads `90m` or `1h30m`: what the CRD's pattern `^([0-9]+[hms])+$` lets in.
-fn duration(text: &str) -> Result<Duration, InvalidSpec> {
-    let invalid = || InvalidSpec("timeout is not a duration such as 90m or 1h30m, or is zero".into());
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(invalid)?;
-        let (number, tail) = rest.split_at(digits);
-        let unit = match tail.as_bytes()[0] {
-            b'h' => 3600,
-            b'm' => 60,
-            b's' => 1,
-            _ => return Err(invalid()),
-        };
-        // A number too large for any clock never comes due, which is what it says.
-        let number = if number.is_empty() { return Err(invalid()) } else { number.parse().unwrap_or(u64::MAX) };
-        total = total.saturating_add(Duration::from_secs(number.saturating_mul(unit)));
-        rest = &tail[1..];
-    }
-    if total.is_zero() { Err(invalid()) } else { Ok(total) }
 }
 
 fn optional<'a, T>(field: &str, stored: &'a Lenient<T>) -> Result<Option<&'a T>, InvalidSpec> {
@@ -156,7 +169,7 @@ mod tests {
             region: Some(Region::parse("cn-beijing").unwrap()),
             credentials: Some("keys".into()),
             suspend: true,
-            timeout: Some(Duration::from_secs(5400)),
+            timeout: Some(Timeout(NonZeroU32::new(5400).unwrap())),
         };
         let stored = json!({
             "taskId": "t-1", "region": "cn-beijing", "credentialsRef": {"name": "keys"}, "suspend": true,
@@ -204,13 +217,13 @@ mod tests {
     proptest! {
         #[test]
         fn no_timeout_panics(text in ".{0,32}") {
-            prop_assert!(duration(&text).is_ok_and(|found| !found.is_zero()) || duration(&text).is_err());
+            prop_assert!(Timeout::parse(&text).is_ok_and(|found| found.duration().is_positive()) || Timeout::parse(&text).is_err());
         }
 
         #[test]
         fn every_timeout_that_the_crd_lets_in_is_read(text in "([0-9]{1,25}[hms]){1,3}") {
             let zero = !text.contains(|c: char| ('1'..='9').contains(&c));
-            prop_assert_eq!(duration(&text).is_err(), zero);
+            prop_assert_eq!(Timeout::parse(&text).is_err(), zero);
         }
     }
 }

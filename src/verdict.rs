@@ -1,13 +1,15 @@
 //! What an ImageTask says once it is decided where it stands: as much of its status as is news, and nothing where
 //! nothing is.
 
+use arcstr::ArcStr;
+
 use crate::api::conditions::{Course, Standing};
 use crate::clock::{Now, Second};
 use crate::followed::{Followed, Request};
 use crate::message::Cause;
 use crate::observation::{Look, Observation};
 use crate::reason::Reason;
-use crate::status::{Reported, Status};
+use crate::status::Status;
 
 /// What a row of the status table tells.
 pub enum Verdict<'a> {
@@ -30,11 +32,11 @@ impl Verdict<'_> {
 /// The status with nothing but the annotation answered.
 fn echoed(task: &Followed, look: &Look<'_>) -> Option<Status> {
     let handled = handled(task, look)?;
-    Some(Status { handled: Some(handled.into()), ..task.status.clone() })
+    Some(Status { handled: Some(handled.clone()), ..task.status.clone() })
 }
 
 /// The annotation that this look answers, if that is news: the look must have begun after it came.
-fn handled<'a>(task: &'a Followed, look: &Look<'_>) -> Option<&'a str> {
+fn handled<'a>(task: &'a Followed, look: &Look<'_>) -> Option<&'a ArcStr> {
     let Request { value, arrived } = task.request.as_deref()?;
     let looked = match look.seen {
         Observation::Nothing => false,
@@ -58,7 +60,7 @@ fn stands(
         Observation::Found { task, .. } => Some(task),
         Observation::Nothing | Observation::Missing { .. } | Observation::Failed(_) => None,
     };
-    let news = found.filter(|found| !status.reported.as_ref().is_some_and(|told| told.tells_no_news(found)));
+    let news = found.filter(|found| !status.reported.as_ref().is_some_and(|told| found.is_no_news_after(told)));
     let told = status
         .standing
         .as_ref()
@@ -79,10 +81,10 @@ fn stands(
     };
     Some(Status {
         observed_generation: task.generation,
-        reported: news.map(Reported::of).or_else(|| status.reported.clone()),
+        reported: news.cloned().or_else(|| status.reported.clone()),
         region: region.cloned(),
         completion: status.completion.or(course.is_end().then_some(second)),
-        handled: handled.map(Into::into).or_else(|| status.handled.clone()),
+        handled: handled.cloned().or_else(|| status.handled.clone()),
         standing: Some(Standing::next(before, course, reason, message, second)),
     })
 }

@@ -117,9 +117,10 @@ impl Wish {
         let keys =
             spec.credentials.map_or("with the operator's own keys".into(), |it| format!("with the keys of {it}"));
         differs(others, "--credentials", keys)?;
-        let longer = timeout.is_some() && *timeout != spec.timeout;
+        let stored = spec.timeout.map(|it| it.duration().unsigned_abs());
+        let longer = timeout.is_some() && *timeout != stored;
         let spent = |it: Duration| format!("with the timeout {}", exact(it));
-        differs(longer, "--timeout", spec.timeout.map_or("without a timeout".into(), spent))
+        differs(longer, "--timeout", stored.map_or("without a timeout".into(), spent))
     }
 }
 

@@ -281,9 +281,9 @@ mod tests {
     use super::*;
     use crate::api::conditions::{Course, Standing};
     use crate::api::crd;
-    use crate::ecs::Region;
+    use crate::ecs::{Region, Task, TaskId, Words};
     use crate::reason::Reason;
-    use crate::status::{Reported, Status};
+    use crate::status::Status;
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, JSONSchemaPropsOrArray};
     use k8s_openapi::jiff::Timestamp;
 
@@ -429,18 +429,17 @@ mod tests {
         };
         Status {
             observed_generation: 3,
-            reported: Some(Reported::new(
-                Some(42),
-                [
-                    "t-1",
-                    "ExportImage",
-                    "Defragmenting",
-                    "image-1",
-                    "2022-05-06T00:01:00+08:00",
-                    "2022-05-06T00:02:00+08:00",
-                    "yesterday",
-                ]
-                .map(Some),
+            reported: Some(Task::new(
+                TaskId::parse("t-1").unwrap(),
+                Words {
+                    process: Some(42),
+                    type_: Some("ExportImage"),
+                    status: Some("Defragmenting"),
+                    resource_id: Some("image-1"),
+                    created_at: Some("2022-05-06T00:01:00+08:00"),
+                    ended_at: Some("yesterday"),
+                    updated_at: Some("2022-05-06T00:02:00+08:00"),
+                },
             )),
             region: Some(Region::parse("cn-beijing").unwrap()),
             completion: Some(at(4)),

@@ -213,7 +213,7 @@ mod tests {
     use crate::credentials::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN};
     use crate::ecs::error::Cause;
     use crate::ecs::http::{MAX_BODY, USER_AGENT};
-    use crate::ecs::{Ids, ResourceId, TaskId};
+    use crate::ecs::{Ids, ResourceId, TaskId, Word, Words};
 
     /// The first second of every world.
     const START: &str = "2022-05-06T00:07:12Z";
@@ -333,16 +333,11 @@ mod tests {
     }
 
     fn reported(id: &str, status: &str, updated_at: Option<&str>) -> Task {
-        Task {
-            id: TaskId::parse(id).unwrap(),
-            type_: None,
-            status: Some(status.into()),
-            process: None,
-            resource_id: None,
-            created_at: None,
-            updated_at: updated_at.map(Into::into),
-            ended_at: None,
-        }
+        task(id, Words { status: Some(status), updated_at, ..Words::default() })
+    }
+
+    fn task(id: &str, words: Words<'_>) -> Task {
+        Task::new(TaskId::parse(id).unwrap(), words)
     }
 
     fn answer(tasks: Vec<Task>, complete: bool, calls: u32) -> Answer {
@@ -447,7 +442,8 @@ mod tests {
             {"Id": "t-3", "Status": "Failed"},
         ]);
         let cloud = Cloud::new(vec![tasks(told.clone(), ""), tasks(told, "")]);
-        let asked = Task { resource_id: Some("image-1".into()), ..reported("t-1", "Running", None) };
+        let words = Words { status: Some("Running"), resource_id: Some("image-1"), ..Words::default() };
+        let asked = task("t-1", words);
         let image = Ids::new(vec![ResourceId::parse("image-1").unwrap()]).unwrap();
         for batch in [batch(&["t-1"]), Batch::Resources(image)] {
             assert_eq!(cloud.ask(&batch).await.unwrap(), answer(vec![asked.clone()], true, 1));
@@ -467,10 +463,9 @@ mod tests {
             (report("Running", None), report("Failed", Some("?")), "Failed"),
             (report("Failed", early), report("Running", None), "Failed"),
         ] {
-            let kept_status = |task: &Task| task.status.clone();
             let kept_all = distinct(vec![first, other.clone(), second]);
             assert_eq!(
-                kept_all.iter().map(kept_status).collect::<Vec<_>>(),
+                kept_all.iter().map(|task| task.word(Word::Status)).collect::<Vec<_>>(),
                 [Some("Running".into()), Some(kept.into())]
             );
         }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 
+use arcstr::ArcStr;
 use reqwest::Url;
 
 /// The name of a region. Its characters cannot change the meaning of a host name or a signature.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Region(pub(crate) Arc<str>);
+pub struct Region(pub(crate) ArcStr);
 
 /// A text is not a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

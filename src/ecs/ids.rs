@@ -1,9 +1,10 @@
 //! The names of tasks and images, and the set of them that fits into one call.
 
 use std::fmt;
-use std::sync::Arc;
 
-use super::Task;
+use arcstr::ArcStr;
+
+use super::{Task, Word};
 
 /// Characters of the longest id that is accepted; real ones have 22 (docs 6396/120437).
 pub const MAX_ID: usize = 128;
@@ -17,7 +18,7 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(ArcStr);
 
         impl $name {
             /// Reads `^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$`, so nothing that needs escaping passes.
@@ -26,7 +27,7 @@ macro_rules! id {
             }
 
             /// The text, to be shared.
-            pub fn text(&self) -> &Arc<str> {
+            pub fn text(&self) -> &ArcStr {
                 &self.0
             }
 
@@ -94,9 +95,8 @@ impl Batch {
         match self {
             Self::Tasks(ids) => ids.0.binary_search(&task.id).is_ok(),
             Self::Resources(ids) => task
-                .resource_id
-                .as_deref()
-                .is_some_and(|resource| ids.0.binary_search_by(|id| id.as_str().cmp(resource)).is_ok()),
+                .word(Word::Resource)
+                .is_some_and(|resource| ids.0.binary_search_by(|id| id.as_str().cmp(&resource)).is_ok()),
         }
     }
 

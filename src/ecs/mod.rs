@@ -9,6 +9,7 @@ mod endpoint;
 mod error;
 mod http;
 mod ids;
+mod packed;
 mod sign;
 mod sts;
 mod task;
@@ -20,7 +21,7 @@ pub use error::{Error, ErrorKind};
 pub use http::{BuildError, PROXY_VARIABLES, Timeouts, is_proxy};
 pub use ids::{Batch, IdError, Ids, MAX_ID, ResourceId, TaskId};
 pub use sts::{Session, Sts};
-pub use task::{MAX_STATUS, MAX_TIME, MAX_TYPE, Task, TaskProgress};
+pub use task::{MAX_STATUS, MAX_TIME, MAX_TYPE, Task, TaskProgress, Word, Words};
 
 /// The two ends of the wire for fuzz targets and benches, which know no other inside of this module.
 #[cfg(any(fuzzing, feature = "bench"))]

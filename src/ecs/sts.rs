@@ -58,7 +58,9 @@ impl Sts {
         let response = request.send().await.map_err(Error::transport)?;
         let head = http::head(&response, now);
         let body = http::body(response).await;
-        let (result, request_id) = wire::open(&head, body)?;
+        let body = body.map_err(|cause| head.unreadable(cause))?;
+        let (result, request_id) = wire::open(&head, &body)?;
+        let result: Value = serde_json::from_str(result.get()).map_err(|error| head.unreadable(error.into()))?;
         session(&result["Credentials"], now).ok_or_else(|| Error { request_id, ..head.unreadable(Cause::Misshapen) })
     }
 

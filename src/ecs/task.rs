@@ -1,10 +1,12 @@
 //! One task as the cloud reports it, cut to what a status may hold.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::TaskId;
+use super::packed::Packed;
 
 /// Characters kept of `Type`; the longest known word has 12.
 pub const MAX_TYPE: usize = 64;
@@ -13,25 +15,44 @@ pub const MAX_STATUS: usize = 64;
 /// Characters kept of each time; RFC 3339 with nanoseconds and an offset has 35.
 pub const MAX_TIME: usize = 64;
 
-/// A task of the cloud. Words are the cloud's own, cut to their maximum; empty ones are absent.
+/// A task as the cloud reported it, packed: there are many, each with six words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
     /// `Id`. A task without a usable one is not reported at all.
     pub id: TaskId,
-    /// `Type`, for example `ExportImage`, or a word that does not exist yet.
-    pub type_: Option<Box<str>>,
-    /// `Status`, verbatim; [`TaskProgress::of`] reads it.
-    pub status: Option<Box<str>>,
+    /// The progress, or [`NO_PROCESS`], then the words in the order of [`Word`].
+    packed: Box<[u8]>,
+}
+
+/// What a task says of itself. Words are the cloud's own; empty ones are absent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Words<'a> {
     /// `Process`, percent, 0 to 100; absent when unreadable.
     pub process: Option<u8>,
+    /// `Type`, for example `ExportImage`, or a word that does not exist yet.
+    pub type_: Option<&'a str>,
+    /// `Status`, verbatim; [`TaskProgress::of`] reads it.
+    pub status: Option<&'a str>,
     /// `ResourceId`, the image.
-    pub resource_id: Option<Box<str>>,
+    pub resource_id: Option<&'a str>,
     /// `CreatedAt`, usually RFC 3339 with `+08:00`.
-    pub created_at: Option<Box<str>>,
-    /// `UpdatedAt`.
-    pub updated_at: Option<Box<str>>,
+    pub created_at: Option<&'a str>,
     /// `EndAt`. What the cloud sends before the end is not documented.
-    pub ended_at: Option<Box<str>>,
+    pub ended_at: Option<&'a str>,
+    /// `UpdatedAt`.
+    pub updated_at: Option<&'a str>,
+}
+
+/// The words of a task, in the order in which they are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields of Words, documented there")]
+pub enum Word {
+    Type,
+    Status,
+    Resource,
+    Created,
+    Ended,
+    Updated,
 }
 
 /// How far a task is, as far as its status word is known.
@@ -63,27 +84,80 @@ impl TaskProgress {
 }
 
 impl Task {
+    /// A task that says this of itself, in words of at most 64 KiB.
+    pub fn new(id: TaskId, words: Words<'_>) -> Self {
+        let Words { process, type_, status, resource_id, created_at, ended_at, updated_at } = words;
+        let mut packed = Vec::with_capacity(128);
+        packed.push(process.unwrap_or(NO_PROCESS));
+        for word in [type_, status, resource_id, created_at, ended_at, updated_at] {
+            Packed::of(word).write(&mut packed);
+        }
+        Self { id, packed: packed.into() }
+    }
+
+    /// The progress in percent.
+    pub fn process(&self) -> Option<u8> {
+        self.packed.first().copied().filter(|process| *process != NO_PROCESS)
+    }
+
+    /// A word as the cloud wrote it.
+    pub fn word(&self, word: Word) -> Option<Cow<'_, str>> {
+        self.packed(word).told()
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> TaskProgress {
+        TaskProgress::of(self.word(Word::Status).as_deref())
+    }
+
     /// `CreatedAt` as an instant; absent when unreadable.
     pub fn created(&self) -> Option<Timestamp> {
-        instant(self.created_at.as_deref())
+        self.packed(Word::Created).instant()
+    }
+
+    /// Whether it says the same as another report of it; `UpdatedAt` alone is no news (contract §1).
+    pub fn is_no_news_after(&self, before: &Self) -> bool {
+        self.process() == before.process() && self.differs_in_progress_only(before)
+    }
+
+    /// Whether it differs from another report of it in nothing but progress.
+    pub fn differs_in_progress_only(&self, other: &Self) -> bool {
+        self.id == other.id && self.lasting() == other.lasting()
     }
 
     /// Which of two reports of one task is the newer by `UpdatedAt`; an unreadable time is the oldest.
     pub(super) fn compare_age(&self, other: &Self) -> Ordering {
-        instant(self.updated_at.as_deref()).cmp(&instant(other.updated_at.as_deref()))
+        self.packed(Word::Updated).instant().cmp(&other.packed(Word::Updated).instant())
+    }
+
+    fn packed(&self, word: Word) -> Packed<'_> {
+        Packed::read(&mut self.from(word))
+    }
+
+    /// The words that are news when they change, packed.
+    fn lasting(&self) -> &[u8] {
+        &self.packed[1..self.packed.len() - self.from(Word::Updated).len()]
+    }
+
+    /// A word and what follows it, packed.
+    fn from(&self, word: Word) -> &[u8] {
+        let mut rest = &self.packed[1..];
+        for _ in 0..word as usize {
+            Packed::read(&mut rest);
+        }
+        rest
     }
 }
+
+/// No percentage.
+const NO_PROCESS: u8 = u8::MAX;
 
 /// The first `max` characters of what the cloud wrote; `None` when it wrote nothing.
 ///
 /// Counts characters, as `maxLength` in a CRD does.
-pub(super) fn word(text: &str, max: usize) -> Option<Box<str>> {
+pub(super) fn cut(text: &str, max: usize) -> Option<&str> {
     let end = text.char_indices().nth(max).map_or(text.len(), |(at, _)| at);
-    (end > 0).then(|| text[..end].into())
-}
-
-fn instant(time: Option<&str>) -> Option<Timestamp> {
-    time.and_then(|time| time.parse().ok())
+    (end > 0).then(|| &text[..end])
 }
 
 #[cfg(test)]
@@ -93,16 +167,7 @@ mod tests {
     use super::*;
 
     fn task(created_at: Option<&str>, updated_at: Option<&str>) -> Task {
-        Task {
-            id: TaskId::parse("t-1").unwrap(),
-            type_: None,
-            status: None,
-            process: None,
-            resource_id: None,
-            created_at: created_at.map(Into::into),
-            updated_at: updated_at.map(Into::into),
-            ended_at: None,
-        }
+        Task::new(TaskId::parse("t-1").unwrap(), Words { created_at, updated_at, ..Words::default() })
     }
 
     #[test]
@@ -144,10 +209,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_word_is_the_longest_beginning_that_fits(text in any::<String>(), max in 1..80_usize) {
-            let kept = word(&text, max);
+            let kept = cut(&text, max);
             prop_assert_eq!(kept.is_none(), text.is_empty());
             let kept = kept.unwrap_or_default();
-            prop_assert!(text.starts_with(&*kept));
+            prop_assert!(text.starts_with(kept));
             prop_assert_eq!(kept.chars().count(), text.chars().count().min(max));
         }
     }

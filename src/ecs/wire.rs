@@ -2,16 +2,20 @@
 //!
 //! Every answer is read as if its sender were careless: a task that cannot be read spoils no other.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use k8s_openapi::jiff::fmt::rfc2822::DateTimeParser;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::error::{Cause, sanitise};
 use super::ids::MAX_ID;
-use super::task::{MAX_STATUS, MAX_TIME, MAX_TYPE, word};
-use super::{Batch, Error, Task, TaskId, sign};
+use super::task::{MAX_STATUS, MAX_TIME, MAX_TYPE, cut};
+use super::{Batch, Error, Task, TaskId, Words, sign};
 
 /// An answer as it arrived, all but the body.
 pub(super) struct Head {
@@ -49,21 +53,21 @@ pub(super) fn query(batch: &Batch, next: Option<&str>) -> String {
 
 /// What an answer says; its body may also be the reason why there is none.
 pub(super) fn decode(head: &Head, body: Result<Vec<u8>, Cause>) -> Result<Page, Error> {
-    let (result, request_id) = open(head, body)?;
-    match content(&result) {
-        Some((tasks, next)) => Ok(Page { listed: result["Tasks"].is_array(), tasks, next, request_id }),
+    let body = body.map_err(|cause| head.unreadable(cause))?;
+    let (result, request_id) = open(head, &body)?;
+    match content(result) {
+        Some(Content { tasks, listed, next }) => Ok(Page { listed, tasks, next, request_id }),
         None => Err(Error { request_id, ..head.unreadable(Cause::Misshapen) }),
     }
 }
 
 /// The result in an answer's envelope and the sanitised request id, or the refusal that stands in its place.
-pub(super) fn open(head: &Head, body: Result<Vec<u8>, Cause>) -> Result<(Value, Option<Box<str>>), Error> {
-    let mut body: Value =
-        body.and_then(|body| Ok(serde_json::from_slice(&body)?)).map_err(|cause| head.unreadable(cause))?;
-    let named = body["ResponseMetadata"]["RequestId"].as_str().and_then(sanitise);
+pub(super) fn open<'a>(head: &Head, body: &'a [u8]) -> Result<(&'a RawValue, Option<Box<str>>), Error> {
+    let envelope: Envelope<'a> = serde_json::from_slice(body).map_err(|error| head.unreadable(error.into()))?;
+    let named = envelope.metadata["RequestId"].as_str().and_then(sanitise);
     let request_id = named.or_else(|| head.request_id.clone());
-    match refusal(head, &body) {
-        None => Ok((body["Result"].take(), request_id)),
+    match refusal(head, &envelope) {
+        None => Ok((envelope.result, request_id)),
         Some(error) => Err(Error { request_id, ..error }),
     }
 }
@@ -100,22 +104,41 @@ impl Head {
     }
 }
 
-fn refusal(head: &Head, body: &Value) -> Option<Error> {
-    let metadata = &body["ResponseMetadata"];
-    if !metadata.is_object() {
+/// What every answer is wrapped in; the last two are of gateways.
+#[derive(Deserialize)]
+#[serde(default)]
+struct Envelope<'a> {
+    #[serde(rename = "ResponseMetadata")]
+    metadata: Value,
+    #[serde(rename = "Result", borrow)]
+    result: &'a RawValue,
+    errorcode: Value,
+    #[serde(rename = "HTTPCode")]
+    http_code: Value,
+}
+
+impl Default for Envelope<'_> {
+    fn default() -> Self {
+        Self { metadata: Value::Null, result: RawValue::NULL, errorcode: Value::Null, http_code: Value::Null }
+    }
+}
+
+fn refusal(head: &Head, body: &Envelope<'_>) -> Option<Error> {
+    if !body.metadata.is_object() {
         return Some(gateway_refusal(head, body));
     }
-    if !metadata["Error"].is_null() {
-        return Some(head.refused(metadata["Error"]["Code"].as_str().and_then(sanitise)));
+    let error = &body.metadata["Error"];
+    if !error.is_null() {
+        return Some(head.refused(error["Code"].as_str().and_then(sanitise)));
     }
     (!(200..300).contains(&head.status)).then(|| head.refused(None))
 }
 
 /// The body that a gateway writes in place of the envelope (volcengine-go-sdk v1.2.49,
 /// `volcenginequery/unmarshal_error.go`). Its own status counts where HTTP reports none.
-fn gateway_refusal(head: &Head, body: &Value) -> Error {
-    let code = body["errorcode"].as_str().and_then(sanitise);
-    let inner = body["HTTPCode"].as_u64().and_then(|inner| u16::try_from(inner).ok());
+fn gateway_refusal(head: &Head, body: &Envelope<'_>) -> Error {
+    let code = body.errorcode.as_str().and_then(sanitise);
+    let inner = body.http_code.as_u64().and_then(|inner| u16::try_from(inner).ok());
     let error = match inner.filter(|inner| (400..600).contains(inner)) {
         Some(inner) if head.status < 400 => Error::refused(code, inner, head.retry_after),
         Some(_) | None => head.refused(code),
@@ -123,34 +146,96 @@ fn gateway_refusal(head: &Head, body: &Value) -> Error {
     Error { source: error.code.is_none().then_some(Cause::Misshapen), ..error }
 }
 
-/// Tasks and next token. No result, or no list in it, means no tasks, as the SDKs read it.
-fn content(result: &Value) -> Option<(Vec<Task>, Option<String>)> {
-    let tasks = match &result["Tasks"] {
-        Value::Null => Vec::new(),
-        Value::Array(tasks) => tasks.iter().filter_map(task).collect(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => return None,
-    };
-    let next = match &result["NextToken"] {
-        Value::Null => None,
-        Value::String(token) => Some(token.clone()).filter(|token| !token.is_empty()),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => return None,
-    };
-    (result.is_object() || result.is_null()).then_some((tasks, next))
+/// What a result holds.
+struct Content {
+    tasks: Vec<Task>,
+    listed: bool,
+    next: Option<String>,
+}
+
+/// No result, or no list in it, means no tasks, as the SDKs read it.
+fn content(result: &RawValue) -> Option<Content> {
+    #[derive(Default, Deserialize)]
+    #[serde(default, rename_all = "PascalCase")]
+    struct Listing<'a> {
+        #[serde(borrow)]
+        tasks: Option<Vec<&'a RawValue>>,
+        next_token: Option<String>,
+    }
+    if result.get().starts_with('[') {
+        return None;
+    }
+    let listing: Option<Listing<'_>> = serde_json::from_str(result.get()).ok()?;
+    let Listing { tasks, next_token } = listing.unwrap_or_default();
+    Some(Content {
+        listed: tasks.is_some(),
+        tasks: tasks.unwrap_or_default().into_iter().filter_map(task).collect(),
+        next: next_token.filter(|token| !token.is_empty()),
+    })
 }
 
 /// A task, if it has a usable id; a field of the wrong type is absent.
-fn task(task: &Value) -> Option<Task> {
-    let field = |name: &str, max| task[name].as_str().and_then(|text| word(text, max));
-    Some(Task {
-        id: TaskId::parse(task["Id"].as_str()?).ok()?,
-        type_: field("Type", MAX_TYPE),
-        status: field("Status", MAX_STATUS),
-        process: percent(&task["Process"]),
-        resource_id: field("ResourceId", MAX_ID),
-        created_at: field("CreatedAt", MAX_TIME),
-        updated_at: field("UpdatedAt", MAX_TIME),
-        ended_at: field("EndAt", MAX_TIME),
-    })
+fn task(task: &RawValue) -> Option<Task> {
+    #[derive(Default, Deserialize)]
+    #[serde(default, rename_all = "PascalCase")]
+    struct Fields<'a> {
+        #[serde(borrow)]
+        id: Text<'a>,
+        #[serde(borrow)]
+        r#type: Text<'a>,
+        #[serde(borrow)]
+        status: Text<'a>,
+        process: Value,
+        #[serde(borrow)]
+        resource_id: Text<'a>,
+        #[serde(borrow)]
+        created_at: Text<'a>,
+        #[serde(borrow)]
+        end_at: Text<'a>,
+        #[serde(borrow)]
+        updated_at: Text<'a>,
+    }
+    if !task.get().starts_with('{') {
+        return None;
+    }
+    let fields: Fields<'_> = serde_json::from_str(task.get()).ok()?;
+    let words = Words {
+        process: percent(&fields.process),
+        type_: fields.r#type.cut(MAX_TYPE),
+        status: fields.status.cut(MAX_STATUS),
+        resource_id: fields.resource_id.cut(MAX_ID),
+        created_at: fields.created_at.cut(MAX_TIME),
+        ended_at: fields.end_at.cut(MAX_TIME),
+        updated_at: fields.updated_at.cut(MAX_TIME),
+    };
+    Some(Task::new(TaskId::parse(fields.id.text()?).ok()?, words))
+}
+
+/// A text, or anything else in its place.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Text<'a> {
+    Text(#[serde(borrow)] Cow<'a, str>),
+    Other(IgnoredAny),
+}
+
+impl Default for Text<'_> {
+    fn default() -> Self {
+        Self::Other(IgnoredAny)
+    }
+}
+
+impl Text<'_> {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Other(IgnoredAny) => None,
+        }
+    }
+
+    fn cut(&self, max: usize) -> Option<&str> {
+        cut(self.text()?, max)
+    }
 }
 
 /// A number, or a text such as `"45"` and `"45%"` that an older edition of the documentation shows.
@@ -184,16 +269,11 @@ mod tests {
     }
 
     fn bare(id: &str) -> Task {
-        Task {
-            id: TaskId::parse(id).unwrap(),
-            type_: None,
-            status: None,
-            process: None,
-            resource_id: None,
-            created_at: None,
-            updated_at: None,
-            ended_at: None,
-        }
+        told(id, Words::default())
+    }
+
+    fn told(id: &str, words: Words<'_>) -> Task {
+        Task::new(TaskId::parse(id).unwrap(), words)
     }
 
     fn answer(result: Value) -> Result<Page, Error> {
@@ -218,16 +298,16 @@ mod tests {
 
     #[test]
     fn the_documented_answer_is_read_whole() {
-        let task = Task {
-            type_: Some("ExportImage".into()),
-            status: Some("Succeeded".into()),
+        let words = Words {
+            type_: Some("ExportImage"),
+            status: Some("Succeeded"),
             process: Some(100),
-            resource_id: Some("image-ybnz9qci2sahiqdl0001".into()),
-            created_at: Some("2022-05-06T00:01:00+08:00".into()),
-            updated_at: Some("2022-05-06T00:07:12+08:00".into()),
-            ended_at: Some("2022-05-06T00:07:12+08:00".into()),
-            ..bare("t-ybnz9qci2sahiqdl0001")
+            resource_id: Some("image-ybnz9qci2sahiqdl0001"),
+            created_at: Some("2022-05-06T00:01:00+08:00"),
+            updated_at: Some("2022-05-06T00:07:12+08:00"),
+            ended_at: Some("2022-05-06T00:07:12+08:00"),
         };
+        let task = told("t-ybnz9qci2sahiqdl0001", words);
         let page = Page {
             tasks: vec![task],
             listed: true,
@@ -257,27 +337,30 @@ mod tests {
             {"Id": "t-1", "Type": 7, "Status": {}, "Process": [], "ResourceId": null, "CreatedAt": false, "EndAt": ""},
             {"Id": "t-2", "Status": "Paused", "Reason": "a field that does not exist yet"},
         ]);
-        let paused = Task { status: Some("Paused".into()), ..bare("t-2") };
+        let paused = told("t-2", Words { status: Some("Paused"), ..Words::default() });
         assert_eq!(answer(json!({"Tasks": tasks})).unwrap(), page(vec![bare("t-1"), paused], None));
     }
 
     #[test]
     fn words_are_cut_to_what_a_status_holds_and_otherwise_kept() {
         let long = "\u{1}é".repeat(100);
-        let cut = |max| Some(long.chars().take(max).collect());
+        let cut = |max| long.chars().take(max).collect::<String>();
         let task = json!({
             "Id": "t-1", "Type": long, "Status": long, "ResourceId": long, "CreatedAt": long, "UpdatedAt": long,
             "EndAt": long,
         });
-        let expected = Task {
-            type_: cut(64),
-            status: cut(64),
-            resource_id: cut(128),
-            created_at: cut(64),
-            updated_at: cut(64),
-            ended_at: cut(64),
-            ..bare("t-1")
+        let (short, id) = (cut(64), cut(128));
+        let (short, id) = (Some(&*short), Some(&*id));
+        let words = Words {
+            process: None,
+            type_: short,
+            status: short,
+            resource_id: id,
+            created_at: short,
+            ended_at: short,
+            updated_at: short,
         };
+        let expected = told("t-1", words);
         assert_eq!(answer(json!({"Tasks": [task]})).unwrap(), page(vec![expected], None));
     }
 
@@ -451,7 +534,7 @@ mod tests {
             }
             let tasks = answer(json!({"Tasks": [task]})).unwrap().tasks;
             prop_assert_eq!(tasks.len(), 1);
-            prop_assert!(tasks[0].process.is_none_or(|percent| percent <= 100));
+            prop_assert!(tasks[0].process().is_none_or(|percent| percent <= 100));
         }
     }
 

@@ -1,5 +1,7 @@
 //! What the watch tells: objects that are there, have changed, or are gone.
 
+use arcstr::ArcStr;
+
 use super::entry::{Entry, Seat, Sighting};
 use super::key::{EntryKey, WatchId};
 use super::leading::Term;
@@ -78,7 +80,7 @@ impl Index {
         if spec_changed {
             entry.followed.spec = Spec::parse(&seen.spec);
             entry.followed.generation = seen.generation;
-            entry.followed.fresh_since = now.mono;
+            entry.followed.fresh_since = now.mono.into();
             entry.followed.trouble = None;
         }
         if newly_asked {
@@ -89,7 +91,9 @@ impl Index {
         if entry.pending.is_settled() && !written_by_us {
             let mut status = Status::parse(&seen.status);
             self.share_texts(&mut status);
-            self.entries[key.slot as usize].followed.status = status;
+            let followed = &mut self.entries[key.slot as usize].followed;
+            followed.status = status;
+            followed.share_id();
         } else {
             entry.pending.hope();
             self.queue_anew(key, now);
@@ -107,20 +111,28 @@ impl Index {
         }
     }
 
-    pub(super) fn followed(&self, seen: &Sighting, now: Now) -> Followed {
+    pub(super) fn followed(&mut self, seen: &Sighting, now: Now) -> Followed {
         let status = Status::parse(&seen.status);
         let spec = Spec::parse(&seen.spec);
-        Followed {
+        let mut followed = Followed {
             permitted: self.permits(&spec, &seen.object.namespace),
             region: self.region(&spec, &status),
             spec,
             generation: seen.generation,
             created: seen.created,
-            fresh_since: now.mono,
+            fresh_since: now.mono.into(),
             request: request(seen.request.clone(), now),
             trouble: None,
             status,
-        }
+        };
+        followed.share_id();
+        self.share_texts(&mut followed.status);
+        let of_spec = followed.spec.as_mut().ok().map(|spec| (&mut spec.region, &mut spec.credentials));
+        let (named, credentials) = of_spec.unzip();
+        let regions = named.and_then(Option::as_mut).into_iter().chain(&mut followed.region);
+        let texts = regions.map(|region| &mut region.0).chain(credentials.and_then(Option::as_mut));
+        texts.for_each(|text| self.texts.share(text));
+        followed
     }
 
     /// Messages and regions are few and statuses are many.
@@ -174,6 +186,6 @@ impl Index {
     }
 }
 
-fn request(value: Option<Box<str>>, now: Now) -> Option<Box<Request>> {
+fn request(value: Option<ArcStr>, now: Now) -> Option<Box<Request>> {
     value.map(|value| Box::new(Request { value, arrived: now.mono }))
 }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
-use std::sync::Arc;
 
+use arcstr::ArcStr;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
@@ -18,8 +18,8 @@ pub(super) struct Tenant(pub(super) u32);
 #[derive(Default)]
 pub(super) struct Directory {
     /// The name of each namespace, and how many entries are in it.
-    namespaces: Slab<(Arc<str>, usize)>,
-    tenants: HashMap<Arc<str>, Tenant>,
+    namespaces: Slab<(ArcStr, usize)>,
+    tenants: HashMap<ArcStr, Tenant>,
     slots: HashTable<u32>,
     hasher: DefaultHashBuilder,
 }
@@ -51,7 +51,7 @@ impl Directory {
     }
 
     /// The tenant of a namespace, with one entry more in it.
-    pub(super) fn enter(&mut self, namespace: &Arc<str>) -> Tenant {
+    pub(super) fn enter(&mut self, namespace: &ArcStr) -> Tenant {
         let tenant = self.tenants.get(namespace).copied().unwrap_or_else(|| {
             let slot = self.namespaces.insert((namespace.clone(), 0));
             let tenant = Tenant(u32::try_from(slot).expect("memory ends before 4 billion namespaces"));
@@ -63,7 +63,7 @@ impl Directory {
     }
 
     /// The namespace of a tenant.
-    pub(super) fn namespace(&self, tenant: Tenant) -> &Arc<str> {
+    pub(super) fn namespace(&self, tenant: Tenant) -> &ArcStr {
         &self.namespaces[tenant.0 as usize].0
     }
 

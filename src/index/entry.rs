@@ -1,7 +1,8 @@
 //! One unfinished ImageTask in the index: what identifies it, what is known of it, and where it waits.
 
-use std::sync::Arc;
 use std::time::Duration;
+
+use arcstr::ArcStr;
 
 use super::Announcement;
 use super::directory::Tenant;
@@ -9,14 +10,14 @@ use super::key::{ObjectName, Uid, WatchId};
 use super::writes::Pending;
 use crate::api::conditions::Course;
 use crate::api::{ImageTaskView, Lenient, MAX_RECONCILE_REQUEST, RECONCILE_REQUESTED_AT, SpecView, StatusView};
-use crate::clock::Second;
+use crate::clock::{Moment, Second};
 use crate::followed::Followed;
 
 /// An unfinished ImageTask.
 pub(super) struct Entry {
     pub(super) serial: u32,
     pub(super) tenant: Tenant,
-    pub(super) name: Arc<str>,
+    pub(super) name: ArcStr,
     pub(super) uid: Uid,
     /// Newest resourceVersion seen, from a watch or from the answer to a write.
     pub(super) version: u64,
@@ -28,7 +29,7 @@ pub(super) struct Entry {
     pub(super) followed: Followed,
     pub(super) seat: Seat,
     /// When its timeout is looked at next.
-    pub(super) alarm: Option<Duration>,
+    pub(super) alarm: Option<Moment>,
     pub(super) pending: Pending,
 }
 
@@ -50,7 +51,7 @@ pub(super) struct Sighting {
     pub(super) version: u64,
     pub(super) generation: i64,
     pub(super) created: Second,
-    pub(super) request: Option<Box<str>>,
+    pub(super) request: Option<ArcStr>,
     pub(super) spec: Lenient<SpecView>,
     pub(super) status: Lenient<StatusView>,
 }

@@ -1,7 +1,8 @@
 //! What entries are called, inside and outside of the index.
 
 use std::fmt;
-use std::sync::Arc;
+
+use arcstr::ArcStr;
 
 /// Refers to an entry; a key outlives its entry without ever meaning another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,9 +15,9 @@ pub struct EntryKey {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ObjectName {
     /// Its namespace.
-    pub namespace: Arc<str>,
+    pub namespace: ArcStr,
     /// Its name.
-    pub name: Arc<str>,
+    pub name: ArcStr,
 }
 
 /// Which of the operator's watches saw an object.

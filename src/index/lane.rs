@@ -12,6 +12,7 @@ use super::health::LaneHealth;
 use super::ring::{Company, Picked, Place, Ring};
 use super::source::Identity;
 use super::subject::{Subject, SubjectId};
+use crate::clock::Moment;
 use crate::credentials::Credentials;
 use crate::ecs::{Batch, ErrorKind, Ids, Region};
 use crate::observation::Failure;
@@ -246,6 +247,7 @@ impl Lane {
 
     /// Has an id asked ahead of the rest, from a moment on.
     pub(super) fn hurry(&mut self, key: u32, from: Duration) {
+        let from = Moment::from(from);
         let place = self.subjects[key as usize].place;
         match place {
             Place::Flying { again } => {

@@ -66,7 +66,7 @@ impl Index {
     /// Reviews an entry for the first time.
     fn wake(&mut self, key: EntryKey, now: Now) {
         let followed = &mut self.entries[key.slot as usize].followed;
-        followed.fresh_since = now.mono;
+        followed.fresh_since = now.mono.into();
         self.review(key, now);
     }
 }

@@ -1,7 +1,7 @@
 //! Which questions are due, and what their answers mean for the entries.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::source::SecretName;
 use super::subject::SubjectId;
 use crate::clock::Now;
 use crate::credentials::Credentials;
-use crate::ecs::{Answer, Batch, Error, ErrorKind, Region, Task};
+use crate::ecs::{Answer, Batch, Error, ErrorKind, Region, Task, Word};
 use crate::observation::{Failure, FailureKind, Look, Observation};
 use crate::reconcile::Next;
 use crate::spec::Target;
@@ -57,7 +57,7 @@ impl Index {
         self.pass_deadlines(now);
         let mut due = self.due_reads(now.mono);
         let next_turn = self.take_turns(&mut due.questions, now);
-        let deadline = self.deadlines.first().map(|(at, _)| *at);
+        let deadline = self.deadlines.first().map(|(at, _)| (*at).into());
         due.next = [due.next, next_turn, deadline].into_iter().flatten().min();
         due
     }
@@ -109,7 +109,7 @@ impl Index {
     }
 
     fn pass_deadlines(&mut self, now: Now) {
-        while let Some(&(_, key)) = self.deadlines.first().filter(|(at, _)| *at <= now.mono) {
+        while let Some(&(_, key)) = self.deadlines.first().filter(|(at, _)| *at <= now.mono.into()) {
             self.deadlines.pop_first();
             let Some(entry) = self.entry_mut(key) else { continue };
             entry.alarm = None;
@@ -135,7 +135,7 @@ impl Index {
                 SubjectId::Task(id) => id.as_str(),
                 SubjectId::Resource(id) => id.as_str(),
             };
-            let tasks = tasks.get(id).map_or(&[][..], Vec::as_slice);
+            let tasks = tasks_of(&tasks, id);
             self.observe_each(lane, subject, begun, now, |index, key| match index.pick(key, tasks) {
                 Some(task) => Observation::Found { task, request_id },
                 None if answer.complete => Observation::Missing { alone, request_id },
@@ -219,13 +219,14 @@ impl Index {
 
     /// The task of an answer that an entry follows: its own id, or the newest of its type (ties: the greater id;
     /// unreadable times last).
-    fn pick<'a>(&self, key: EntryKey, tasks: &[&'a Task]) -> Option<&'a Task> {
+    fn pick<'a>(&self, key: EntryKey, tasks: &[(Cow<'a, str>, &'a Task)]) -> Option<&'a Task> {
+        let mut tasks = tasks.iter().map(|(_, task)| *task);
         let entry = self.entry(key)?;
         let type_ = match &entry.followed.spec.as_ref().ok()?.target {
             Target::Newest { type_, .. } if entry.followed.status.reported.is_none() => type_,
-            Target::Newest { .. } | Target::Task(_) => return tasks.first().copied(),
+            Target::Newest { .. } | Target::Task(_) => return tasks.next(),
         };
-        let of_type = tasks.iter().copied().filter(|task| task.type_.as_ref() == Some(type_));
+        let of_type = tasks.filter(|task| task.word(Word::Type).is_some_and(|word| word == **type_));
         of_type.max_by(|a, b| newer(a, b))
     }
 }
@@ -233,17 +234,21 @@ impl Index {
 const ENDLESS_ANSWER: &str = "the cloud's answer about this image does not come to an end: create the ImageTask anew \
     with the taskId instead of the image";
 
-/// The tasks of an answer by the id that was asked for.
-fn by_subject<'a>(batch: &Batch, tasks: &'a [Task]) -> HashMap<&'a str, Vec<&'a Task>> {
-    let mut by_id: HashMap<&str, Vec<&Task>> = HashMap::with_capacity(tasks.len());
-    for task in tasks {
-        let id = match batch {
-            Batch::Tasks(_) => Some(task.id.as_str()),
-            Batch::Resources(_) => task.resource_id.as_deref(),
-        };
-        by_id.entry(id.unwrap_or_default()).or_default().push(task);
-    }
-    by_id
+/// The tasks of an answer by the id that was asked for, in ascending order.
+fn by_subject<'a>(batch: &Batch, tasks: &'a [Task]) -> Vec<(Cow<'a, str>, &'a Task)> {
+    let id = |task: &'a Task| match batch {
+        Batch::Tasks(_) => task.id.as_str().into(),
+        Batch::Resources(_) => task.word(Word::Resource).unwrap_or_default(),
+    };
+    let mut by_subject: Vec<_> = tasks.iter().map(|task| (id(task), task)).collect();
+    by_subject.sort_by(|(a, _), (b, _)| a.cmp(b));
+    by_subject
+}
+
+/// Those of one id.
+fn tasks_of<'a, 'b>(by_subject: &'b [(Cow<'a, str>, &'a Task)], id: &str) -> &'b [(Cow<'a, str>, &'a Task)] {
+    let (_, from) = by_subject.split_at(by_subject.partition_point(|(other, _)| **other < *id));
+    &from[..from.partition_point(|(other, _)| other == id)]
 }
 
 fn newer(a: &Task, b: &Task) -> Ordering {

@@ -22,7 +22,7 @@ impl Lane {
             }
             return key;
         }
-        let place = due.map_or(Place::Express(now), Place::Round);
+        let place = due.map_or(Place::Express(now.into()), |due| Place::Round(due.into()));
         let subject = Subject::new(id, follower, place);
         let key = u32::try_from(self.subjects.insert(subject)).expect("memory ends before 4 billion ids");
         let (subjects, hasher) = (&self.subjects, &self.hasher);

@@ -37,7 +37,7 @@ use k8s_openapi::jiff::Timestamp;
 use slab::Slab;
 
 use crate::api::Phase;
-use crate::clock::Now;
+use crate::clock::{Moment, Now};
 use crate::ecs::Region;
 use crate::followed::Followed;
 use crate::message::Message;
@@ -109,7 +109,7 @@ pub struct Index {
     total: Rate,
     sources: Slab<Source>,
     source_of: HashMap<Option<SecretName>, usize>,
-    deadlines: BTreeSet<(Duration, EntryKey)>,
+    deadlines: BTreeSet<(Moment, EntryKey)>,
     texts: Pool,
     writes: Writes,
     news: Vec<News>,
@@ -240,7 +240,7 @@ impl Index {
         let deadline = followed.deadline(spec).filter(future).map(ahead);
         let last = followed.final_deadline(spec).map(|last| if future(&last) { ahead(last) } else { now.mono });
         let last = last.map(|last| last.max(followed.last_chance())).filter(|last| *last > now.mono);
-        let Some(alarm) = [deadline, last].into_iter().flatten().min() else { return };
+        let Some(alarm) = [deadline, last].into_iter().flatten().min().map(Moment::from) else { return };
         self.deadlines.insert((alarm, key));
         self.entries[key.slot as usize].alarm = Some(alarm);
     }

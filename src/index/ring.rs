@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::directory::Tenant;
 use super::turns::{Turns, Waiting};
+use crate::clock::Moment;
 use crate::schedule::{BATCH, Pace};
 
 /// How long a new id waits for company, so that a burst fills its batches; well under the 250 ms in which it is asked.
@@ -13,17 +14,17 @@ const FILL: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// New or poked: asked ahead of the rest.
-    Express(Duration),
+    Express(Moment),
     /// Asked once in an interval.
-    Round(Duration),
+    Round(Moment),
     /// Asked slowly; then ahead of the rest, with others or alone.
-    Later(Duration, Company),
+    Later(Moment, Company),
     /// Asked with no other id in the same question.
-    Alone(Duration),
+    Alone(Moment),
     /// In a part of a batch that was refused.
     Part,
     /// Being asked; `again`: it is wanted anew since, at that moment.
-    Flying { again: Option<Duration> },
+    Flying { again: Option<Moment> },
 }
 
 /// With whom an id is asked.
@@ -88,7 +89,7 @@ impl Ring {
 
     /// Takes the first id out whose slow pause is over.
     pub(super) fn next_woken(&mut self, now: Duration) -> Option<u32> {
-        self.later.take_due(now, 1).pop().map(|(_, subject)| subject)
+        self.later.take_due(now.into(), 1).pop().map(|(_, subject)| subject)
     }
 
     /// Has a part of a refused batch asked next.
@@ -129,15 +130,17 @@ impl Ring {
         let picked = turns.into_iter().find_map(picks);
         self.last = picked.as_ref().map(|(queue, _)| *queue);
         let taken = picked.map(|(_, taken)| taken).unwrap_or_default();
-        let due = taken.iter().map(|(due, _)| *due).min().unwrap_or(now);
+        let due = taken.iter().map(|(due, _)| (*due).into()).min().unwrap_or(now);
         Picked { subjects: taken.into_iter().map(|(_, subject)| subject).collect(), due }
     }
 
     fn take(&mut self, queue: Queue, now: Duration, interval: Duration, most: usize) -> Vec<Waiting> {
         match queue {
-            Queue::Parts => self.parts.pop().unwrap_or_default().into_iter().map(|subject| (now, subject)).collect(),
-            Queue::Express => self.express.take_due(now, most),
-            Queue::Alone => self.alone.take_due(now, 1),
+            Queue::Parts => {
+                self.parts.pop().unwrap_or_default().into_iter().map(|subject| (now.into(), subject)).collect()
+            }
+            Queue::Express => self.express.take_due(now.into(), most),
+            Queue::Alone => self.alone.take_due(now.into(), 1),
             Queue::Round => self.take_round(now, interval, most),
         }
     }
@@ -149,7 +152,7 @@ impl Ring {
         let pace = Pace::of(self.regular(), interval);
         // A ring that fell behind catches up by one spacing at most, not by a burst.
         self.next_round = self.next_round.max(now.saturating_sub(pace.spacing)) + pace.spacing;
-        let mut round = self.round.take_due(now, most);
+        let mut round = self.round.take_due(now.into(), most);
         // Filling up with what is due soon keeps batches full and calls at their least.
         while round.len() < pace.share.min(most) {
             let Some(early) = self.round.take_early() else { break };
@@ -158,7 +161,7 @@ impl Ring {
         round
     }
 
-    fn queue(&mut self, place: Place) -> Option<(&mut Turns, Duration)> {
+    fn queue(&mut self, place: Place) -> Option<(&mut Turns, Moment)> {
         match place {
             Place::Express(due) => Some((&mut self.express, due)),
             Place::Round(due) => Some((&mut self.round, due)),

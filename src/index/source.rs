@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arcstr::ArcStr;
+
 use super::Settings;
 use super::key::EntryKey;
 use crate::credentials::{Credentials, CredentialsError, Fingerprint};
@@ -42,9 +44,9 @@ pub(super) enum Identity {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SecretName {
     /// The namespace of the ImageTasks that name it.
-    pub namespace: Arc<str>,
+    pub namespace: ArcStr,
     /// Its name.
-    pub name: Arc<str>,
+    pub name: ArcStr,
 }
 
 /// What reading a Secret brought instead of credentials.

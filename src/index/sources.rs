@@ -12,10 +12,9 @@ use super::subject::{Follower, SubjectId};
 use super::{Index, Settings};
 use crate::clock::Now;
 use crate::credentials::Credentials;
-use crate::ecs::{ResourceId, TaskId};
+use crate::ecs::ResourceId;
 use crate::observation::{Failure, Look, Observation};
 use crate::spec::Target;
-use crate::status::Word;
 
 impl Index {
     /// The sources that are to be read now, and when the next is.
@@ -239,7 +238,7 @@ impl Index {
     ) {
         let followed = &self.entries[key.slot as usize].followed;
         let (Ok(spec), Some(region)) = (&followed.spec, followed.region.clone()) else { return };
-        let told = followed.status.reported.as_ref().and_then(|told| TaskId::parse(told.word(Word::Id)?).ok());
+        let told = followed.status.reported.as_ref().map(|told| told.id.clone());
         let subject = match (&spec.target, told) {
             (Target::Task(task), _) => SubjectId::Task(task.clone()),
             (Target::Newest { .. }, Some(found)) => SubjectId::Task(found),

@@ -7,6 +7,7 @@ use smallvec::{SmallVec, smallvec};
 use super::EntryKey;
 use super::directory::Tenant;
 use super::ring::{Company, Place};
+use crate::clock::Moment;
 use crate::ecs::{ResourceId, TaskId};
 use crate::reconcile::Next;
 use crate::schedule::backoff;
@@ -36,7 +37,7 @@ pub(super) struct Subject {
     /// Steps of slowing down taken so far.
     slowed: u32,
     /// When it was last asked out of turn, or will be.
-    extra: Option<Duration>,
+    extra: Option<Moment>,
     /// With whom it is asked: one that was refused is asked alone.
     company: Company,
     /// It was in an answer once, so refusing it is no fault of its own.
@@ -70,31 +71,31 @@ impl Subject {
 
     /// When it may next be asked out of turn, which it then counts as: once in an interval.
     pub(super) fn take_poke(&mut self, now: Duration, interval: Duration) -> Duration {
-        let moment = match self.extra {
+        let moment = match self.extra.map(Duration::from) {
             // One that is still to come serves all who ask until then.
             Some(coming) if coming > now => coming,
             Some(last) => now.max(last + interval),
             None => now,
         };
-        self.extra = Some(moment);
+        self.extra = Some(moment.into());
         moment
     }
 
     /// Where it waits when it was asked without a result: as before, but one that is asked alone stays alone.
     pub(super) fn place_again(&self, now: Duration, interval: Duration) -> Place {
         match self.company {
-            Company::Any => Place::Round(now),
-            Company::None => Place::Later(now + backoff(interval, self.slowed), Company::None),
+            Company::Any => Place::Round(now.into()),
+            Company::None => Place::Later((now + backoff(interval, self.slowed)).into(), Company::None),
         }
     }
 
     /// Where it waits for its next look after one that began at `begun`.
     pub(super) fn next_place(&mut self, next: Next, begun: Duration, now: Duration, interval: Duration) -> Place {
-        let slow = begun + backoff(interval, self.slowed);
+        let slow = Moment::from(begun + backoff(interval, self.slowed));
         let place = match (self.place, next) {
-            (Place::Flying { again: Some(at) }, _) => Place::Express(at.max(now)),
-            (_, Next::Alone) => Place::Alone(now),
-            (_, Next::Beat | Next::Never) => Place::Round(begun + interval),
+            (Place::Flying { again: Some(at) }, _) => Place::Express(at.max(now.into())),
+            (_, Next::Alone) => Place::Alone(now.into()),
+            (_, Next::Beat | Next::Never) => Place::Round((begun + interval).into()),
             (_, Next::Slowly) => Place::Later(slow, Company::Any),
             (_, Next::SlowlyAlone) => Place::Later(slow, Company::None),
         };

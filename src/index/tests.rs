@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::credentials::Credentials;
-use crate::ecs::{Answer, Error, ErrorKind, Session, Task, TaskId};
+use crate::ecs::{Answer, Error, ErrorKind, Session, Task, TaskId, Word, Words};
 use crate::role::RenewalFault;
 
 const WATCH: WatchId = WatchId(0);
@@ -280,15 +280,17 @@ impl World {
         let call = call(question, question.begun.mono);
         (self.cloud)(&call).map_err(Error::of_kind)?;
         let process = (self.process)(call.at);
-        let known = |id: &String| self.tasks.get(id).map(|status| Task { process, ..task(id, status) });
-        let of_image = |id: &String| Task {
-            type_: Some("ExportImage".into()),
-            resource_id: Some(id.as_str().into()),
-            ..task("t-old", "Succeeded")
+        let known = |id: &String| {
+            let status = Some(*self.tasks.get(id)?);
+            Some(task(id, Words { process, status, ..Words::default() }))
+        };
+        let of_image = |image: &String| {
+            let (type_, status) = (Some("ExportImage"), Some("Succeeded"));
+            task("t-old", Words { type_, status, resource_id: Some(image), ..Words::default() })
         };
         let part = call.ids.iter().filter(|id| self.endless.contains(*id)).map(of_image);
         let tasks: Vec<_> = call.ids.iter().filter_map(known).chain(part).collect();
-        let complete = tasks.iter().all(|task| task.resource_id.is_none());
+        let complete = tasks.iter().all(|task| task.word(Word::Resource).is_none());
         Ok(Answer { tasks, request_id: Some("r".into()), complete, calls: 1 })
     }
 
@@ -363,17 +365,8 @@ fn call(question: &Question, at: Duration) -> Call {
     Call { at, ids, region, key }
 }
 
-fn task(id: &str, status: &str) -> Task {
-    Task {
-        id: TaskId::parse(id).unwrap(),
-        type_: None,
-        status: Some(status.into()),
-        process: None,
-        resource_id: None,
-        created_at: None,
-        updated_at: None,
-        ended_at: None,
-    }
+fn task(id: &str, words: Words<'_>) -> Task {
+    Task::new(TaskId::parse(id).unwrap(), words)
 }
 
 pub(super) fn secs(seconds: u64) -> Duration {
@@ -914,7 +907,7 @@ fn progress_is_written_fifty_times_a_second_at_most_and_delays_no_end() {
 
     let progress: Vec<_> =
         world.writes.iter().filter(|write| write.change == Change::Progress).map(|write| write.at).collect();
-    let within = |from: Duration| progress.iter().filter(|at| (from..from + secs(1)).contains(at)).count();
+    let within = |from: Duration| progress.iter().filter(|at| (from..from + secs(1)).contains(*at)).count();
     assert!(progress.iter().all(|at| within(*at) <= 51));
     assert!(within(ends) >= 49, "{} of 1,000 tasks told their progress in a second", within(ends));
     let learnt = world.looked_at("t-500", ends) + world.latency;

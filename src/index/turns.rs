@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::directory::Tenant;
+use crate::clock::Moment;
 
 /// An id that waits, and the moment it is due.
-pub(super) type Waiting = (Duration, u32);
+pub(super) type Waiting = (Moment, u32);
 
 /// The queue, each id by the moment it is due.
 #[derive(Default)]
 pub(super) struct Turns {
     queues: BTreeMap<Tenant, BTreeSet<Waiting>>,
     /// The first moment of each queue.
-    heads: BTreeSet<(Duration, Tenant)>,
+    heads: BTreeSet<(Moment, Tenant)>,
     len: usize,
     /// Who had the last turn.
     last: Option<Tenant>,
@@ -37,12 +38,12 @@ impl Turns {
 
     /// When the first is due.
     pub(super) fn first(&self) -> Option<Duration> {
-        self.heads.first().map(|(due, _)| *due)
+        self.heads.first().map(|(due, _)| (*due).into())
     }
 
     /// Takes out up to `most` ids that are due, as evenly from their tenants as they have them, and those of one tenant
     /// side by side: a batch that is split then parts the tenants first.
-    pub(super) fn take_due(&mut self, now: Duration, most: usize) -> Vec<Waiting> {
+    pub(super) fn take_due(&mut self, now: Moment, most: usize) -> Vec<Waiting> {
         let mut taken: Vec<(Tenant, Waiting)> = Vec::new();
         let mut turns = self.in_turn(now);
         while taken.len() < most && !turns.is_empty() {
@@ -69,7 +70,7 @@ impl Turns {
     }
 
     /// The tenants with something due, beginning after the one that had the last turn.
-    fn in_turn(&self, now: Duration) -> Vec<Tenant> {
+    fn in_turn(&self, now: Moment) -> Vec<Tenant> {
         let mut tenants: Vec<_> = self.heads.range(..=(now, Tenant(u32::MAX))).map(|(_, tenant)| *tenant).collect();
         tenants.sort_unstable();
         let next = tenants.partition_point(|tenant| Some(*tenant) <= self.last);
@@ -77,7 +78,7 @@ impl Turns {
         tenants
     }
 
-    fn take_from(&mut self, tenant: Tenant, most: usize, now: Duration) -> Vec<Waiting> {
+    fn take_from(&mut self, tenant: Tenant, most: usize, now: Moment) -> Vec<Waiting> {
         let mut taken = Vec::new();
         self.change(tenant, |queue| {
             while taken.len() < most && queue.first().is_some_and(|(due, _)| *due <= now) {
@@ -115,14 +116,15 @@ mod tests {
     fn queue(ids: &[(u32, u32)]) -> Turns {
         let mut turns = Turns::default();
         for (n, &(tenant, count)) in (0..).zip(ids) {
-            (0..count).for_each(|id| turns.insert(Tenant(tenant), (Duration::from_secs(n.into()), n * 1_000 + id)));
+            (0..count)
+                .for_each(|id| turns.insert(Tenant(tenant), (Duration::from_secs(n.into()).into(), n * 1_000 + id)));
         }
         turns
     }
 
     fn taken(turns: &mut Turns, most: usize) -> BTreeMap<u32, usize> {
         let mut by_tenant = BTreeMap::new();
-        for (_, id) in turns.take_due(NOW, most) {
+        for (_, id) in turns.take_due(NOW.into(), most) {
             *by_tenant.entry(id / 1_000).or_default() += 1;
         }
         by_tenant
@@ -145,9 +147,9 @@ mod tests {
     #[test]
     fn nothing_is_taken_before_its_moment_but_early_by_the_earliest() {
         let mut turns = Turns::default();
-        turns.insert(Tenant(0), (2 * NOW, 1));
-        turns.insert(Tenant(1), (3 * NOW, 2));
-        assert_eq!((turns.take_due(NOW, 5), turns.first(), turns.len()), (Vec::new(), Some(2 * NOW), 2));
+        turns.insert(Tenant(0), ((2 * NOW).into(), 1));
+        turns.insert(Tenant(1), ((3 * NOW).into(), 2));
+        assert_eq!((turns.take_due(NOW.into(), 5), turns.first(), turns.len()), (Vec::new(), Some(2 * NOW), 2));
         assert_eq!(
             [turns.take_early(), turns.take_early(), turns.take_early()].map(|it| it.map(|it| it.1)),
             [Some(1), Some(2), None]
@@ -162,12 +164,12 @@ mod tests {
         ) {
             let mut turns = Turns::default();
             let mut due: BTreeMap<u32, usize> = BTreeMap::new();
-            let all: Vec<_> = (0..).zip(&ids).map(|(id, &(tenant, at))| (tenant, (Duration::from_secs(at), id))).collect();
+            let all: Vec<_> = (0..).zip(&ids).map(|(id, &(tenant, at))| (tenant, (Duration::from_secs(at).into(), id))).collect();
             for &(tenant, waiting) in &all {
                 turns.insert(Tenant(tenant), waiting);
-                *due.entry(tenant).or_default() += usize::from(waiting.0 <= NOW);
+                *due.entry(tenant).or_default() += usize::from(waiting.0 <= NOW.into());
             }
-            let taken = turns.take_due(NOW, most);
+            let taken = turns.take_due(NOW.into(), most);
             let got = |tenant: u32| taken.iter().filter(|waiting| all.contains(&(tenant, **waiting))).count();
             prop_assert_eq!(taken.len(), most.min(due.values().sum()));
             prop_assert_eq!(turns.len(), ids.len() - taken.len());

@@ -9,7 +9,7 @@ use super::key::{EntryKey, ObjectName};
 use super::rounds::Rounds;
 use super::{Index, News};
 use crate::api::{ImageTaskStatus, ImageTaskView};
-use crate::clock::Now;
+use crate::clock::{Moment, Now};
 use crate::schedule::{Rate, backoff};
 use crate::status::Status;
 
@@ -50,7 +50,7 @@ pub(super) struct Pending {
     in_flight: bool,
     revision: u32,
     failures: u32,
-    last: Option<Duration>,
+    last: Option<Moment>,
     /// Nothing was ever written.
     unseen: bool,
     /// The decided status tells an end or a lasting error that no written one told.
@@ -117,7 +117,7 @@ impl Writes {
             Change::End => self.ends.push(*tenant, key),
             Change::State => self.states.push(*tenant, key),
             Change::Progress => {
-                let due = pending.last.map_or(now, |last| now.max(last + pace));
+                let due = pending.last.map_or(now, |last| now.max(Duration::from(last) + pace));
                 self.progress.insert((due, key));
             }
         }
@@ -171,6 +171,7 @@ impl Index {
             lasting => pending.announce |= lasting != entry.followed.status.lasting(),
         }
         entry.followed.status = status;
+        entry.followed.share_id();
         pending.revision += 1;
         let urgent = pending.change.is_none_or(|before| change < before);
         pending.change = Some(pending.change.map_or(change, |before| before.min(change)));
@@ -239,7 +240,7 @@ impl Index {
         let version = view.metadata.resource_version.as_ref().and_then(|version| version.parse().ok());
         entry.version = entry.version.max(version.unwrap_or(0));
         entry.pending.failures = 0;
-        entry.pending.last = Some(now.mono);
+        entry.pending.last = Some(now.mono.into());
         if std::mem::take(&mut entry.pending.unseen) {
             let age = now.wall.duration_since(entry.followed.created.timestamp());
             self.news.push(News::FirstStatus(age.try_into().unwrap_or_default()));

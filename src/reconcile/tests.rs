@@ -10,9 +10,9 @@ use k8s_openapi::jiff::Timestamp;
 use super::*;
 use crate::api::Phase;
 use crate::clock::Second;
-use crate::ecs::{Region, TaskId};
+use crate::ecs::{Region, TaskId, Words};
 use crate::followed::Request;
-use crate::spec::InvalidSpec;
+use crate::spec::{InvalidSpec, Timeout};
 
 const RULES: Rules = Rules { not_found_grace: Duration::from_secs(120), stuck_after: Duration::from_secs(300) };
 
@@ -42,7 +42,7 @@ fn new_task() -> Followed {
         region: Region::parse("cn-beijing").ok(),
         generation: 1,
         created: Second::of(at(0).wall),
-        fresh_since: Duration::ZERO,
+        fresh_since: Duration::ZERO.into(),
         request: None,
         trouble: None,
         status: Status::UNSEEN,
@@ -50,16 +50,14 @@ fn new_task() -> Followed {
 }
 
 fn cloud(status: &str, process: u8) -> Task {
-    Task {
-        id: TaskId::parse("t-1").unwrap(),
-        type_: Some("ExportImage".into()),
-        status: Some(status).filter(|word| !word.is_empty()).map(Into::into),
+    let words = Words {
+        type_: Some("ExportImage"),
+        status: Some(status),
         process: Some(process),
-        resource_id: Some("image-1".into()),
-        created_at: None,
-        updated_at: None,
-        ended_at: None,
-    }
+        resource_id: Some("image-1"),
+        ..Words::default()
+    };
+    Task::new(TaskId::parse("t-1").unwrap(), words)
 }
 
 fn failure(kind: FailureKind, since: u64) -> Failure {
@@ -89,7 +87,7 @@ impl Followed {
         let mut changed = self.clone();
         change(changed.spec.as_mut().unwrap());
         changed.generation += 1;
-        changed.fresh_since = Duration::from_secs(seconds);
+        changed.fresh_since = Duration::from_secs(seconds).into();
         changed.trouble = None;
         changed.after(Observation::Nothing, seconds)
     }
@@ -158,7 +156,7 @@ fn every_row_of_the_table_is_told() {
     let suspended = "Running Ready=Unknown/Suspended Finished=False/Suspended";
     assert_eq!(running.with(|spec| spec.suspend = true, 2).row(), suspended);
     assert_eq!(new.seen("Succeeded", 1).with(|spec| spec.suspend = true, 2).row(), succeeded);
-    let due = running.with(|spec| spec.timeout = Some(Duration::from_secs(100)), 2);
+    let due = running.with(|spec| spec.timeout = Some(Timeout::parse("100s").unwrap()), 2);
     assert_eq!(due.seen("Running", 99).row(), progressing("Running", "TaskRunning"));
     assert_eq!(due.seen("Running", 100).row(), failed("DeadlineExceeded"));
 
@@ -184,7 +182,7 @@ fn a_lost_task_is_asked_alone_before_it_counts_as_lost() {
 #[test]
 fn what_is_stalled_outlives_an_outage_a_restart_and_a_shorter_trouble() {
     let stalled = new_task().missing(1).missing(121);
-    let restarted = Followed { trouble: None, fresh_since: Duration::from_secs(130), ..stalled.clone() };
+    let restarted = Followed { trouble: None, fresh_since: Duration::from_secs(130).into(), ..stalled.clone() };
     for task in [&stalled, &restarted] {
         assert_eq!(task.missing(131).status, stalled.status);
         assert_eq!(task.failing(FailureKind::Unavailable, 130, 999).status, stalled.status);
@@ -205,7 +203,7 @@ fn a_complete_answer_heals_credentials_even_without_the_task() {
 
 #[test]
 fn a_deadline_needs_an_answer_asked_after_it_and_an_end_in_it_wins() {
-    let task = new_task().seen("Running", 1).with(|spec| spec.timeout = Some(Duration::from_secs(100)), 2);
+    let task = new_task().seen("Running", 1).with(|spec| spec.timeout = Some(Timeout::parse("100s").unwrap()), 2);
     let asked_before = |status| {
         let cloud = cloud(status, 40);
         let seen = Observation::Found { task: &cloud, request_id: None };
@@ -303,11 +301,13 @@ fn step(task: &Followed, event: &Event, since: u64, seconds: u64) -> (Followed, 
             (changed.clone(), changed.after(Observation::Nothing, seconds))
         }
         Event::Timeout(timeout) => {
-            let changed = task.with(|spec| spec.timeout = Some(Duration::from_secs(timeout)), seconds);
+            let changed =
+                task.with(|spec| spec.timeout = Some(Timeout::parse(&format!("{timeout}s")).unwrap()), seconds);
             (changed.clone(), changed.after(Observation::Nothing, seconds))
         }
         Event::Restart => {
-            let restarted = Followed { trouble: None, fresh_since: Duration::from_secs(seconds), ..task.clone() };
+            let restarted =
+                Followed { trouble: None, fresh_since: Duration::from_secs(seconds).into(), ..task.clone() };
             (restarted.clone(), restarted)
         }
     }

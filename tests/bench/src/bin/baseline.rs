@@ -2,6 +2,7 @@
 //! reconcile and comes back after the interval. It shares with the operator the types of the resource and the client of
 //! the cloud, writes the same conditions, and writes only what has changed; what differs is the shape.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,7 @@ use futures::StreamExt;
 use imagetask_operator::api::{ImageTask, ImageTaskStatus, Phase};
 use imagetask_operator::clock::Clock;
 use imagetask_operator::credentials::Credentials;
-use imagetask_operator::ecs::{self, Batch, Endpoint, Ids, Region, Task, TaskId, TaskProgress};
+use imagetask_operator::ecs::{self, Batch, Endpoint, Ids, Region, Task, TaskId, TaskProgress, Word};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::{self, Action, Controller};
@@ -179,8 +180,8 @@ fn version(object: &ImageTask) -> u64 {
 }
 
 fn status(object: &ImageTask, task: &Task, world: &World) -> ImageTaskStatus {
-    let word = |word: &Option<Box<str>>| word.as_deref().map(str::to_owned);
-    let (phase, reason) = match TaskProgress::of(task.status.as_deref()) {
+    let word = |word: Word| task.word(word).map(Cow::into_owned);
+    let (phase, reason) = match task.progress() {
         TaskProgress::Pending => (Phase::Pending, "TaskPending"),
         TaskProgress::Running => (Phase::Running, "TaskRunning"),
         TaskProgress::Unknown => (Phase::Running, "TaskStatusUnknown"),
@@ -192,14 +193,14 @@ fn status(object: &ImageTask, task: &Task, world: &World) -> ImageTaskStatus {
     ImageTaskStatus {
         observed_generation: object.metadata.generation,
         phase: Some(phase),
-        process: task.process.map(i32::from),
-        status: word(&task.status),
+        process: task.process().map(i32::from),
+        status: word(Word::Status),
         task_id: Some(task.id.as_str().to_owned()),
-        type_: word(&task.type_),
-        resource_id: word(&task.resource_id),
-        created_at: word(&task.created_at),
-        updated_at: word(&task.updated_at),
-        end_at: word(&task.ended_at),
+        type_: word(Word::Type),
+        resource_id: word(Word::Resource),
+        created_at: word(Word::Created),
+        updated_at: word(Word::Updated),
+        end_at: word(Word::Ended),
         region: Some(world.region.as_str().to_owned()),
         completion_time: before.completion_time.clone().or_else(|| phase.is_end().then(|| now.clone())),
         last_handled_reconcile_at: before.last_handled_reconcile_at.clone(),
