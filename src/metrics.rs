@@ -12,7 +12,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::clock::Now;
+use crate::ecs::ErrorKind;
 use crate::index::{Change, Index, News, Written};
+use crate::reason::Reason;
 
 /// The metrics of one operator.
 pub struct Metrics {
@@ -68,6 +70,9 @@ const LAG_SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0,
 /// Ids in one question: from one to the API's limit of 100.
 const IDS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0];
 
+/// The reasons of ends (contract §1).
+const ENDS: [Reason; 3] = [Reason::TaskSucceeded, Reason::TaskFailed, Reason::DeadlineExceeded];
+
 impl Metrics {
     /// All metrics at zero.
     pub fn new() -> Self {
@@ -87,8 +92,24 @@ impl Metrics {
             lanes: Family::default(),
             leader: Gauge::default(),
         };
+        metrics.begin();
         metrics.register();
         metrics
+    }
+
+    /// Shows every counter from the start: one that appears at 1 has, for Prometheus, never grown.
+    fn begin(&self) {
+        for code in ["ok"].into_iter().chain(ErrorKind::ALL.map(ErrorKind::label)) {
+            self.requests.get_or_create(&Code { code }).inc_by(0);
+        }
+        for reason in ENDS.map(Reason::as_str) {
+            self.ends.get_or_create(&Ended { reason }).inc_by(0);
+        }
+        for kind in Change::ALL.map(Change::label) {
+            for outcome in Written::LABELS {
+                self.writes.get_or_create(&WriteOutcome { kind, outcome }).inc_by(0);
+            }
+        }
     }
 
     /// A question is put.

@@ -45,6 +45,16 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Throttled { retry_after: None },
+        Self::Unavailable,
+        Self::CredentialsInvalid,
+        Self::Clock,
+        Self::AccessDenied,
+        Self::Rejected,
+    ];
+
     /// Whether every call with these credentials would fare the same. If not, the batch may be
     /// split to find the task that spoils it.
     pub fn concerns_lane(self) -> bool {

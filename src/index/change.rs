@@ -15,6 +15,9 @@ pub enum Change {
 }
 
 impl Change {
+    /// Every change.
+    pub const ALL: [Self; 3] = [Self::End, Self::State, Self::Progress];
+
     /// What `after` tells that `before` did not.
     pub fn between(before: &Status, after: &Status) -> Self {
         if after.is_finished() && !before.is_finished() {
@@ -53,6 +56,9 @@ pub enum Written {
 }
 
 impl Written {
+    /// Every metric label.
+    pub const LABELS: [&'static str; 4] = ["stored", "conflict", "gone", "failed"];
+
     /// The metric label.
     pub fn label(&self) -> &'static str {
         match self {

@@ -140,13 +140,16 @@ async fn the_metrics_of_the_contract_are_there() {
     assert_eq!(code, 200);
     for line in [
         r#"imagetask_cloud_requests_total{code="ok"} "#,
+        r#"imagetask_cloud_requests_total{code="throttled"} 0"#,
         "imagetask_cloud_request_seconds_count ",
         "imagetask_cloud_ids_per_request_sum ",
         "imagetask_poll_lag_seconds_count ",
         "imagetask_first_status_seconds_count 2",
         r#"imagetask_tasks{phase="Running"} 1"#,
         r#"imagetask_ends_total{reason="TaskSucceeded"} 1"#,
+        r#"imagetask_ends_total{reason="TaskFailed"} 0"#,
         r#"imagetask_status_writes_total{kind="end",outcome="stored"} 1"#,
+        r#"imagetask_status_writes_total{kind="end",outcome="failed"} 0"#,
         "imagetask_status_queue 0",
         "imagetask_watch_restarts_total 0",
         "imagetask_invalid_objects 0",
