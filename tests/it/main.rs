@@ -9,6 +9,7 @@ mod batching;
 mod binary;
 mod chart;
 mod crd;
+mod dashboard;
 mod docs;
 mod ends;
 mod flags;

@@ -53,10 +53,10 @@ pub(crate) fn objects(text: &str) -> Vec<Value> {
     documents.into_iter().filter(|document| !document.is_null()).collect()
 }
 
-/// A program that tests/waiting/build builds.
+/// A program that tests/waiting/build or tests/chart/build builds.
 pub(crate) fn built(name: &str) -> PathBuf {
     let program = repository().join("target/controlplane/bin").join(name);
-    assert!(program.exists(), "{} is missing: run `make waiting`", program.display());
+    assert!(program.exists(), "{} is missing: run `make waiting chart-tools`", program.display());
     program
 }
 
