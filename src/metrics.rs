@@ -64,8 +64,8 @@ struct LaneState {
 /// Seconds of one exchange with the cloud: from a fast answer to the 10 s at which a call is given up.
 const REQUEST_SECONDS: [f64; 8] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// Seconds behind the schedule: from on time to the 5 min of the slowest asking.
-const LAG_SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0, 300.0];
+/// Seconds behind the schedule: from on time, over the 30 s of the alert, to the 5 min of the slowest asking.
+const LAG_SECONDS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 /// Ids in one question: from one to the API's limit of 100.
 const IDS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0];
@@ -113,9 +113,9 @@ impl Metrics {
     }
 
     /// A question is put.
-    pub fn asked(&self, ids: usize, lag: Duration) {
+    pub fn asked(&self, ids: usize, lag: Option<Duration>) {
         self.ids_per_request.observe(ids as f64);
-        self.poll_lag.observe(lag.as_secs_f64());
+        lag.into_iter().for_each(|lag| self.poll_lag.observe(lag.as_secs_f64()));
     }
 
     /// A question came to its end after `calls` HTTP requests; all but the last were answered.

@@ -58,8 +58,8 @@ pub(super) struct Lane {
 pub(super) struct Asked {
     pub(super) subjects: Vec<u32>,
     pub(super) batch: Batch,
-    /// How late the id is that waited longest.
-    pub(super) lag: Duration,
+    /// How late the id is that waited longest; a probe has no schedule.
+    pub(super) lag: Option<Duration>,
 }
 
 impl Lane {
@@ -171,7 +171,8 @@ impl Lane {
         }
         self.rate.take(now);
         self.in_flight += 1;
-        Some(Asked { subjects, batch, lag: now.saturating_sub(due) })
+        let lag = (!self.is_probing()).then(|| now.saturating_sub(due));
+        Some(Asked { subjects, batch, lag })
     }
 
     /// More HTTP requests were made for one question than the one it was charged with.

@@ -29,8 +29,8 @@ pub struct Question {
     pub batch: Batch,
     /// When it is put.
     pub begun: Now,
-    /// How late it is against the schedule.
-    pub lag: Duration,
+    /// How late it is against the schedule, which a probe of a lane that fails has none of.
+    pub lag: Option<Duration>,
     pub(super) lane: usize,
     pub(super) subjects: Vec<u32>,
 }

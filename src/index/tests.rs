@@ -29,6 +29,7 @@ pub(super) type Sts = fn(Duration) -> Result<Session, RenewalFault>;
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) at: Duration,
+    pub(super) lag: Option<Duration>,
     pub(super) ids: Vec<String>,
     pub(super) region: String,
     /// The access key that it is signed with.
@@ -362,7 +363,7 @@ impl World {
 fn call(question: &Question, at: Duration) -> Call {
     let ids = question.batch.parameters().into_iter().map(|(_, id)| id.to_owned()).collect();
     let (region, key) = (question.region.as_str().to_owned(), question.credentials.access_key().to_owned());
-    Call { at, ids, region, key }
+    Call { at, lag: question.lag, ids, region, key }
 }
 
 fn task(id: &str, words: Words<'_>) -> Task {
@@ -586,6 +587,24 @@ fn trouble_of_one_lane_does_not_delay_another() {
     ] {
         assert_eq!(lag(Some(kind), false), alone, "{kind:?}");
     }
+}
+
+#[test]
+fn probes_of_a_lane_that_fails_are_not_late() {
+    let mut world = World::new();
+    for (id, region) in [("t-1", "cn-beijing"), ("t-2", "cn-shanghai")] {
+        world.tasks.insert(id.into(), "Running");
+        world.store(id, json!({"taskId": id, "region": region}), Value::Null);
+    }
+    world.cloud = Box::new(|call| match call.region.as_str() {
+        "cn-shanghai" => Err(ErrorKind::CredentialsInvalid),
+        _ => Ok(()),
+    });
+    world.run(secs(1200));
+    let probes = world.calls.iter().filter(|call| call.region == "cn-shanghai").skip(2);
+    assert!(probes.clone().count() > 3 && probes.clone().all(|call| call.lag.is_none()));
+    let looks = world.calls.iter().filter(|call| call.region == "cn-beijing");
+    assert!(looks.clone().all(|call| call.lag.is_some_and(|lag| lag < secs(1))));
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
