@@ -1,10 +1,9 @@
 //! The chart on a real API server, by helm: installed over an older one, tested, removed. How it is rendered is tested
 //! by helm-unittest (`charts/imagetask-operator/tests`).
 //!
-//! Applied here: the CRD, the ServiceAccount, all roles and bindings, Deployment, Service, PodDisruptionBudget,
-//! NetworkPolicy, the dashboard, and the objects of `helm test`. Only rendered: ServiceMonitor and PrometheusRule, whose
-//! CRDs are the Prometheus Operator's. No controller and no kubelet runs, so no Pod comes of the Deployment; its operator
-//! is run by the test, and so is the command of the Pod of `helm test`.
+//! Applied here: everything that the chart has, ServiceMonitor and PrometheusRule under the CRDs of the Prometheus Operator.
+//! No controller and no kubelet runs, so no Pod comes of the Deployment and nobody scrapes; its operator is run by the
+//! test, and so is the command of the Pod of `helm test`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,6 +14,7 @@ use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, CustomResourceExt, ResourceExt};
 use serde_json::{Value, json};
@@ -116,6 +116,53 @@ async fn helm_upgrades_an_older_chart_with_its_crd_and_tests_it_and_removes_all_
     assert!(stored_crd(&world.client).await.metadata.deletion_timestamp.is_none());
     world.tasks().get("t-1").await.unwrap();
     assert_eq!(world.kubectl(&["get", "deployments,serviceaccounts,roles,services", "--output", "name"]).await, "");
+}
+
+/// The CRDs of the Prometheus Operator that the chart has objects of.
+async fn install_monitoring(client: &Client) {
+    for kind in ["servicemonitors", "prometheusrules"] {
+        let name = format!("{kind}.monitoring.coreos.com");
+        let text = fs::read_to_string(chart::built(&format!("monitoring.coreos.com_{kind}.yaml"))).unwrap();
+        let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+        crds.create(&PostParams::default(), &serde_saphyr::from_str(&text).unwrap()).await.unwrap();
+        let established = await_condition(crds, &name, is_crd_established());
+        tokio::time::timeout(PATIENCE, established).await.expect("the CRD is established in time").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_prometheus_operator_finds_what_to_scrape_and_the_alerts() {
+    let world = World::new().await;
+    install_monitoring(&world.client).await;
+    let (namespace, path) = (world.namespace.as_str(), chart::path());
+    let only_here = format!("watch.namespaces=[{namespace:?}]");
+    let mut install = vec!["install", NAME, path.to_str().unwrap(), "--namespace", namespace, "--set-json", &only_here];
+    let unlike_default = ["crds.install=false", "rbac.aggregate=false", "service.port=80"];
+    for value in [&unlike_default[..], &["serviceMonitor.enabled=true", "prometheusRule.enabled=true"]].concat() {
+        install.extend(["--set", value]);
+    }
+    // The API server refuses what the CRDs do not allow, and fields that they do not know.
+    helm(&world.plane.kubeconfig, &install).await.unwrap();
+    let read = async |arguments: &[&str]| -> Value {
+        serde_json::from_str(&world.kubectl(&[&["get", "--output", "json"], arguments].concat()).await).unwrap()
+    };
+
+    let monitor = read(&["servicemonitor", NAME]).await;
+    let labels = monitor["spec"]["selector"]["matchLabels"].as_object().unwrap().iter();
+    let labels: Vec<_> = labels.map(|(label, value)| format!("{label}={}", value.as_str().unwrap())).collect();
+    let services = read(&["services", "--selector", &labels.join(",")]).await;
+    let [service] = &services["items"].as_array().unwrap()[..] else { panic!("one Service, not {services}") };
+    assert_eq!(service["spec"]["ports"][0]["name"], monitor["spec"]["endpoints"][0]["port"]);
+    let pod = &read(&["deployment", NAME]).await["spec"]["template"];
+    let pod_labels = pod["metadata"]["labels"].as_object().unwrap();
+    assert!(
+        service["spec"]["selector"].as_object().unwrap().iter().all(|(label, at)| pod_labels.get(label) == Some(at))
+    );
+    assert_eq!(service["spec"]["ports"][0]["targetPort"], pod["spec"]["containers"][0]["ports"][0]["name"]);
+
+    let alerts = fs::read_to_string(path.join("files/alerts.yaml")).unwrap();
+    let alerts: Value = serde_saphyr::from_str(&alerts).unwrap();
+    assert_eq!(read(&["prometheusrule", NAME]).await["spec"], alerts, "nothing is lost on the way");
 }
 
 #[tokio::test]
