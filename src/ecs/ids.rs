@@ -1,6 +1,7 @@
 //! The names of tasks and images, and the set of them that fits into one call.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use arcstr::ArcStr;
 
@@ -101,10 +102,10 @@ impl Batch {
     }
 
     /// The numbered parameters of the call, counted from 1.
-    pub(crate) fn parameters(&self) -> Vec<(String, &str)> {
+    pub(crate) fn parameters(&self) -> Vec<(&str, &str)> {
         match self {
-            Self::Tasks(ids) => numbered("TaskIds", ids.0.iter().map(TaskId::as_str)),
-            Self::Resources(ids) => numbered("ResourceIds", ids.0.iter().map(ResourceId::as_str)),
+            Self::Tasks(ids) => numbered(&TASK_IDS, ids.0.iter().map(TaskId::as_str)),
+            Self::Resources(ids) => numbered(&RESOURCE_IDS, ids.0.iter().map(ResourceId::as_str)),
         }
     }
 }
@@ -115,8 +116,16 @@ fn is_id(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
-fn numbered<'a>(name: &str, values: impl Iterator<Item = &'a str>) -> Vec<(String, &'a str)> {
-    values.zip(1..).map(|(value, n)| (format!("{name}.{n}"), value)).collect()
+fn numbered<'a>(names: &'static [String], values: impl Iterator<Item = &'a str>) -> Vec<(&'a str, &'a str)> {
+    names.iter().map(String::as_str).zip(values).collect()
+}
+
+/// `TaskIds.1` to `TaskIds.100`: every call has them.
+static TASK_IDS: LazyLock<Vec<String>> = LazyLock::new(|| names("TaskIds"));
+static RESOURCE_IDS: LazyLock<Vec<String>> = LazyLock::new(|| names("ResourceIds"));
+
+fn names(name: &str) -> Vec<String> {
+    (1..=Ids::<TaskId>::MAX).map(|n| format!("{name}.{n}")).collect()
 }
 
 #[cfg(test)]
@@ -155,8 +164,7 @@ mod tests {
     fn ids_become_parameters_counted_from_one() {
         let of_tasks = Batch::Tasks(Ids::new(tasks(&["t-b", "t-a"])).unwrap());
         let of_images = Batch::Resources(Ids::new(vec![ResourceId::parse("image-a").unwrap()]).unwrap());
-        let owned = |name: &str, value| (name.to_owned(), value);
-        assert_eq!(of_tasks.parameters(), [owned("TaskIds.1", "t-a"), owned("TaskIds.2", "t-b")]);
-        assert_eq!(of_images.parameters(), [owned("ResourceIds.1", "image-a")]);
+        assert_eq!(of_tasks.parameters(), [("TaskIds.1", "t-a"), ("TaskIds.2", "t-b")]);
+        assert_eq!(of_images.parameters(), [("ResourceIds.1", "image-a")]);
     }
 }

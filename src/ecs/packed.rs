@@ -4,8 +4,10 @@
 use std::borrow::Cow;
 
 use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::fmt::StdIoWrite;
 use k8s_openapi::jiff::fmt::temporal::{DateTimePrinter, Pieces};
 use k8s_openapi::jiff::tz::Offset;
+use smallvec::SmallVec;
 
 use crate::clock::Second;
 
@@ -21,6 +23,9 @@ pub(super) enum Packed<'a> {
     /// Any other.
     Text(&'a str),
 }
+
+/// Words while they are packed; 128: six of them and an id of the known length take some 60 bytes.
+pub(super) type Packing = SmallVec<[u8; 128]>;
 
 /// East of Greenwich, as every zone in use is.
 type QuarterHours = i8;
@@ -63,7 +68,10 @@ impl<'a> Packed<'a> {
         match self {
             Self::Absent => None,
             Self::Known(place) => Some(KNOWN[usize::from(place)].into()),
-            Self::Time(second, zone) => Some(print(second, zone).into()),
+            Self::Time(second, zone) => {
+                let printed = print(second, zone).expect("it was printed when it was packed");
+                Some(String::from_utf8(printed.into()).expect("a time is ASCII").into())
+            }
             Self::Text(text) => Some(text.into()),
         }
     }
@@ -78,7 +86,7 @@ impl<'a> Packed<'a> {
     }
 
     /// Appends it.
-    pub(super) fn write(self, to: &mut Vec<u8>) {
+    pub(super) fn write(self, to: &mut Packing) {
         match self {
             Self::Absent => to.push(ABSENT),
             Self::Known(place) => to.push(FIRST_KNOWN + place),
@@ -96,7 +104,7 @@ impl<'a> Packed<'a> {
                         to.extend(length.to_be_bytes());
                     }
                 }
-                to.extend(text.as_bytes());
+                to.extend_from_slice(text.as_bytes());
             }
         }
     }
@@ -130,20 +138,27 @@ fn text<'a>(from: &mut &'a [u8], length: usize) -> &'a str {
 
 /// A time in whole seconds that is told as it came.
 fn time(text: &str) -> Option<(Second, QuarterHours)> {
-    if text.len() != "2022-05-06T00:01:00+08:00".len() {
+    if text.len() != LENGTH {
         return None;
     }
     let pieces = Pieces::parse(text).ok()?;
     let offset = pieces.to_numeric_offset()?;
     let moment = offset.to_timestamp(pieces.date().to_datetime(pieces.time()?)).ok()?;
     let (second, zone) = (Second::of(moment), QuarterHours::try_from(offset.seconds() / QUARTER_HOUR).ok()?);
-    (print(second, zone) == text).then_some((second, zone))
+    (print(second, zone)? == text.as_bytes()).then_some((second, zone))
 }
 
-fn print(second: Second, zone: QuarterHours) -> String {
+/// `None` where it takes another length, as in a year of five digits.
+fn print(second: Second, zone: QuarterHours) -> Option<[u8; LENGTH]> {
     let offset = Offset::from_seconds(i32::from(zone) * QUARTER_HOUR).expect("it was that of a time");
-    DateTimePrinter::new().timestamp_with_offset_to_string(&second.timestamp(), offset)
+    let mut printed = [0; LENGTH];
+    let to = StdIoWrite(&mut printed[..]);
+    DateTimePrinter::new().print_timestamp_with_offset(&second.timestamp(), offset, to).ok()?;
+    Some(printed)
 }
+
+/// As of `2022-05-06T00:01:00+08:00`.
+const LENGTH: usize = 25;
 
 /// Seconds.
 const QUARTER_HOUR: i32 = 15 * 60;
@@ -154,7 +169,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn size(word: &str) -> usize {
-        let mut packed = Vec::new();
+        let mut packed = Packing::new();
         Packed::of(Some(word)).write(&mut packed);
         packed.len()
     }
@@ -177,7 +192,7 @@ mod tests {
                 "20[0-9]{2}-[01][0-9]-[0-2][0-9]T[012][0-9]:[0-5][0-9]:[0-6][0-9][+-][01][0-9]:(00|15|30|45)",
             ], 0..8),
         ) {
-            let mut packed = Vec::new();
+            let mut packed = Packing::new();
             words.iter().for_each(|word| Packed::of(Some(word)).write(&mut packed));
             let mut rest = &*packed;
             for word in &words {

@@ -73,7 +73,7 @@ impl Sts {
             ("DurationSeconds", SECONDS),
         ];
         fields.extend(role.policy.as_deref().map(|policy| ("Policy", policy)));
-        sign::canonical_query(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+        sign::canonical_query(fields)
     }
 }
 

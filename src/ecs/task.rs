@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use k8s_openapi::jiff::Timestamp;
 
 use super::TaskId;
-use super::packed::Packed;
+use super::packed::{Packed, Packing};
 
 /// Characters kept of `Type`; the longest known word has 12.
 pub const MAX_TYPE: usize = 64;
@@ -87,12 +87,12 @@ impl Task {
     /// A task that says this of itself, in words of at most 64 KiB.
     pub fn new(id: TaskId, words: Words<'_>) -> Self {
         let Words { process, type_, status, resource_id, created_at, ended_at, updated_at } = words;
-        let mut packed = Vec::with_capacity(128);
+        let mut packed = Packing::new();
         packed.push(process.unwrap_or(NO_PROCESS));
         for word in [type_, status, resource_id, created_at, ended_at, updated_at] {
             Packed::of(word).write(&mut packed);
         }
-        Self { id, packed: packed.into() }
+        Self { id, packed: packed.as_slice().into() }
     }
 
     /// The progress in percent.

@@ -44,10 +44,8 @@ pub(super) struct Page {
 /// The query of one page.
 pub(super) fn query(batch: &Batch, next: Option<&str>) -> String {
     let mut parameters = batch.parameters();
-    for (name, value) in [("Action", "DescribeTasks"), ("Version", "2020-04-01"), ("MaxResults", MAX_RESULTS)] {
-        parameters.push((name.to_owned(), value));
-    }
-    parameters.extend(next.map(|token| ("NextToken".to_owned(), token)));
+    parameters.extend([("Action", "DescribeTasks"), ("Version", "2020-04-01"), ("MaxResults", MAX_RESULTS)]);
+    parameters.extend(next.map(|token| ("NextToken", token)));
     sign::canonical_query(parameters)
 }
 

@@ -81,6 +81,7 @@ impl Turns {
     fn take_from(&mut self, tenant: Tenant, most: usize, now: Moment) -> Vec<Waiting> {
         let mut taken = Vec::new();
         self.change(tenant, |queue| {
+            taken.reserve(most.min(queue.len()));
             while taken.len() < most && queue.first().is_some_and(|(due, _)| *due <= now) {
                 taken.extend(queue.pop_first());
             }
