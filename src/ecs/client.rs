@@ -65,11 +65,10 @@ impl Client {
         now: &(dyn Fn() -> Timestamp + Send + Sync),
     ) -> Result<Answer, Error> {
         let address = address(self.endpoint.as_ref(), region);
-        let mut question = Paging { client: self, credentials, region, address, now, calls: 0 };
+        let mut question = Paging { client: self, credentials, region, batch, address, now, calls: 0 };
         let (mut tasks, mut tokens) = (Vec::new(), Vec::new());
         loop {
-            let query = wire::query(batch, tokens.last().map(String::as_str));
-            let page = question.page(&query).await;
+            let page = question.page(tokens.last().map(String::as_str)).await;
             let page = page.map_err(|error| Error { calls: question.calls, ..error })?;
             // "No list" means no tasks on the first page only: where a token promised more it hides some.
             if !page.listed && !tokens.is_empty() {
@@ -112,6 +111,7 @@ struct Paging<'a> {
     client: &'a Client,
     credentials: &'a Credentials,
     region: &'a Region,
+    batch: &'a Batch,
     address: Url,
     now: &'a (dyn Fn() -> Timestamp + Send + Sync),
     calls: u32,
@@ -119,21 +119,26 @@ struct Paging<'a> {
 
 impl Paging<'_> {
     /// Reads one page; when the cloud finds our clock wrong, once more by its own.
-    async fn page(&mut self, query: &str) -> Result<Page, Error> {
+    async fn page(&mut self, next: Option<&str>) -> Result<Page, Error> {
+        let query = &wire::query(self.batch, next);
         let ours = (self.now)();
         let known = self.client.skew.load(Ordering::Relaxed);
         let (head, body) = self.send(query, shifted(ours, known)).await?;
-        let first = wire::decode(&head, body);
+        let first = self.decode(&head, body);
         let Some(date) = head.date.filter(|_| names_clock(&first)) else {
             return first;
         };
         let measured = date.as_second() - ours.as_second();
         let (head, body) = self.send(query, shifted((self.now)(), measured)).await?;
-        let second = wire::decode(&head, body);
+        let second = self.decode(&head, body);
         if !names_clock(&second) {
             self.client.skew.store(measured, Ordering::Relaxed);
         }
         second
+    }
+
+    fn decode(&self, head: &Head, body: Body) -> Result<Page, Error> {
+        wire::decode(head, body, |id| self.batch.task_id(id))
     }
 
     async fn send(&mut self, query: &str, at: Timestamp) -> Result<(Head, Body), Error> {

@@ -83,7 +83,8 @@ pub(super) fn head(response: &reqwest::Response, at: Timestamp) -> Head {
 
 /// Stops at [`MAX_BODY`], so that no answer can fill the memory.
 pub(super) async fn body(mut response: reqwest::Response) -> Body {
-    let mut body = Vec::new();
+    let length = response.content_length().and_then(|length| usize::try_from(length).ok());
+    let mut body = Vec::with_capacity(length.unwrap_or_default().min(MAX_BODY));
     while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url)? {
         if body.len() + chunk.len() > MAX_BODY {
             return Err(Cause::Oversized { limit: MAX_BODY });

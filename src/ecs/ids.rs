@@ -91,10 +91,21 @@ impl Batch {
         }
     }
 
-    /// Whether the task is one of those asked for.
+    /// The id of a task in the answer, shared with the question where it was asked for; `None` for a task that was not.
+    pub(super) fn task_id(&self, text: &str) -> Option<TaskId> {
+        match self {
+            Self::Tasks(ids) => {
+                let place = ids.0.binary_search_by(|id| id.as_str().cmp(text)).ok()?;
+                Some(ids.0[place].clone())
+            }
+            Self::Resources(_) => TaskId::parse(text).ok(),
+        }
+    }
+
+    /// Whether a task of the answer, which has a [`Self::task_id`], is one of those asked for.
     pub(super) fn asks_for(&self, task: &Task) -> bool {
         match self {
-            Self::Tasks(ids) => ids.0.binary_search(&task.id).is_ok(),
+            Self::Tasks(_) => true,
             Self::Resources(ids) => task
                 .word(Word::Resource)
                 .is_some_and(|resource| ids.0.binary_search_by(|id| id.as_str().cmp(&resource)).is_ok()),

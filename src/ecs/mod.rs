@@ -27,14 +27,14 @@ pub use task::{MAX_STATUS, MAX_TIME, MAX_TYPE, Task, TaskProgress, Word, Words};
 #[cfg(any(fuzzing, feature = "bench"))]
 pub mod inside {
     use super::wire::{Head, decode as decode_page};
-    use super::{Batch, Client, Error, Region, Task, wire};
+    use super::{Batch, Client, Error, Region, Task, TaskId, wire};
     use crate::credentials::Credentials;
     use k8s_openapi::jiff::Timestamp;
 
     /// Decodes an answer of an HTTP status and a body.
     pub fn decode(status: u16, body: &[u8]) -> Result<Vec<Task>, Error> {
         let head = Head { status, date: None, retry_after: None, request_id: None };
-        decode_page(&head, Ok(body.to_vec())).map(|page| page.tasks)
+        decode_page(&head, Ok(body.to_vec()), |id| TaskId::parse(id).ok()).map(|page| page.tasks)
     }
 
     /// Signs a question for the first page of its answer; the number of headers.

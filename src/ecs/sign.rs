@@ -57,7 +57,7 @@ pub(super) fn date(now: Timestamp) -> String {
 
 /// `a=1&b=x%20y`: sorted by name, everything but letters, digits and `-_.~` escaped.
 pub(super) fn canonical_query(mut parameters: Vec<(&str, &str)>) -> String {
-    parameters.sort_by_key(|(name, _)| *name);
+    parameters.sort_unstable();
     let mut query = String::with_capacity(parameters.iter().map(|(name, value)| name.len() + value.len() + 2).sum());
     for (name, value) in parameters {
         query.push_str(if query.is_empty() { "" } else { "&" });

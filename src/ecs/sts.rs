@@ -59,9 +59,9 @@ impl Sts {
         let head = http::head(&response, now);
         let body = http::body(response).await;
         let body = body.map_err(|cause| head.unreadable(cause))?;
-        let (result, request_id) = wire::open(&head, &body)?;
-        let result: Value = serde_json::from_str(result.get()).map_err(|error| head.unreadable(error.into()))?;
-        session(&result["Credentials"], now).ok_or_else(|| Error { request_id, ..head.unreadable(Cause::Misshapen) })
+        let (result, request_id) = wire::open::<Value>(&head, &body)?;
+        let session = result.and_then(|result| session(&result["Credentials"], now));
+        session.ok_or_else(|| Error { request_id, ..head.unreadable(Cause::Misshapen) })
     }
 
     fn form(&self, token: &SecretString) -> String {

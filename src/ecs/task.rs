@@ -117,7 +117,7 @@ impl Task {
 
     /// Whether it says the same as another report of it; `UpdatedAt` alone is no news (contract §1).
     pub fn is_no_news_after(&self, before: &Self) -> bool {
-        self.process() == before.process() && self.differs_in_progress_only(before)
+        self == before || (self.process() == before.process() && self.differs_in_progress_only(before))
     }
 
     /// Whether it differs from another report of it in nothing but progress.
@@ -156,7 +156,8 @@ const NO_PROCESS: u8 = u8::MAX;
 ///
 /// Counts characters, as `maxLength` in a CRD does.
 pub(super) fn cut(text: &str, max: usize) -> Option<&str> {
-    let end = text.char_indices().nth(max).map_or(text.len(), |(at, _)| at);
+    let fits = text.len() <= max;
+    let end = if fits { text.len() } else { text.char_indices().nth(max).map_or(text.len(), |(at, _)| at) };
     (end > 0).then(|| &text[..end])
 }
 
