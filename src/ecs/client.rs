@@ -92,10 +92,11 @@ impl Client {
 
 #[cfg(any(fuzzing, feature = "bench"))]
 impl Client {
-    /// The headers of a request, signed.
-    pub(super) fn signed(&self, credentials: &Credentials, region: &Region, query: &str, at: Timestamp) -> HeaderMap {
+    /// The headers of the request for the first page of an answer, signed.
+    pub(super) fn signed(&self, credentials: &Credentials, region: &Region, batch: &Batch, at: Timestamp) -> HeaderMap {
         let address = address(self.endpoint.as_ref(), region);
-        Paging { client: self, credentials, region, address, now: &|| at, calls: 0 }.headers(query, at)
+        let question = Paging { client: self, credentials, region, batch, address, now: &|| at, calls: 0 };
+        question.headers(&wire::query(batch, None), at)
     }
 }
 

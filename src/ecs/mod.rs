@@ -27,7 +27,7 @@ pub use task::{MAX_STATUS, MAX_TIME, MAX_TYPE, Task, TaskProgress, Word, Words};
 #[cfg(any(fuzzing, feature = "bench"))]
 pub mod inside {
     use super::wire::{Head, decode as decode_page};
-    use super::{Batch, Client, Error, Region, Task, TaskId, wire};
+    use super::{Batch, Client, Error, Region, Task, TaskId};
     use crate::credentials::Credentials;
     use k8s_openapi::jiff::Timestamp;
 
@@ -39,6 +39,6 @@ pub mod inside {
 
     /// Signs a question for the first page of its answer; the number of headers.
     pub fn sign(client: &Client, credentials: &Credentials, region: &Region, batch: &Batch, at: Timestamp) -> usize {
-        client.signed(credentials, region, &wire::query(batch, None), at).len()
+        client.signed(credentials, region, batch, at).len()
     }
 }
