@@ -36,6 +36,7 @@ pub mod status;
 pub mod followed;
 
 pub mod watch;
+pub mod page;
 pub mod index;
 pub mod poll;
 pub mod ecs;

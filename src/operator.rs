@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::schema::Schema;
 use crate::shared::Shared;
 use crate::{ecs, events};
-use crate::{lease, poll, schema, server, watch, write};
+use crate::{lease, page, poll, schema, server, watch, write};
 
 /// How long a clean stop waits for writes, well under the 30 s after which a kubelet kills.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -67,7 +67,7 @@ pub async fn run(
     // Bounds what kube leaves unbounded: a list, or a watch whose answer never begins.
     watching.read_timeout = Some(Duration::from_secs(u64::from(watch::WATCH_SECONDS) + 20));
     watching.reset_reader_on_write = true;
-    let watch_client = || Client::try_from(watching.clone()).map_err(OperatorError::Kubernetes);
+    let watch_client = || page::bounded_client(watching.clone()).map_err(OperatorError::Kubernetes);
     let mut loops = JoinSet::new();
     for (id, scope) in (0..).zip(config.scopes) {
         let watching =

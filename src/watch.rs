@@ -13,12 +13,9 @@ use crate::api::ImageTaskView;
 use crate::apiserver::is_not_found;
 use crate::health::Loop;
 use crate::index::WatchId;
+use crate::page;
 use crate::shared::Shared;
 use crate::telemetry::chain;
-
-/// Objects a page, which is held in memory whole: 0.1 MB at 2 KB an object, and some 70 MB where each is as large as an
-/// API server takes (120 of 0.93 MB took 153 MB at 500 a page).
-const PAGE: u32 = 50;
 
 /// Seconds after which the API server ends a watch: below the 240 s at which cloud load balancers drop idle
 /// connections (kube-rs reference §2.2).
@@ -39,12 +36,16 @@ pub async fn run(client: Client, scope: Scope, id: WatchId, shared: Arc<Shared>,
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
-    let mut config = Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
+    let mut config = Config::default().page_size(page::USUAL).timeout(WATCH_SECONDS);
     config.label_selector = scope.selector;
-    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut events = pin!(watcher(api.clone(), config.clone()).default_backoff());
     while let Some(event) = health.turning(events.next()).await {
         match event {
             Ok(event) => apply(event, id, &shared, &health),
+            Err(watcher::Error::InitialListFailed(error)) if page::is_too_large(&error) => {
+                info!("the ImageTasks are too large for pages of {}: listing {} at a time", page::USUAL, page::SMALL);
+                events.set(watcher(api.clone(), config.clone().page_size(page::SMALL)).default_backoff());
+            }
             Err(error) => report(&error, &shared, &health),
         }
     }

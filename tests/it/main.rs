@@ -20,6 +20,7 @@ mod image;
 mod invariants;
 mod leases;
 mod listen;
+mod lists;
 mod proxies;
 mod rbac;
 mod schema;
