@@ -39,9 +39,25 @@ pub(super) enum Seat {
     /// It is not looked at.
     None,
     /// Its credentials are not known.
-    Waiting { source: usize },
+    Waiting { source: Spot },
     /// Among the followers of an id.
-    Taken { source: usize, lane: usize, subject: u32 },
+    Taken { source: Spot, lane: Spot, subject: u32 },
+}
+
+/// Where a source or a lane is kept, packed: there are as many seats as entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spot(u32);
+
+impl From<usize> for Spot {
+    fn from(place: usize) -> Self {
+        Self(u32::try_from(place).expect("memory ends before 4 billion lanes"))
+    }
+}
+
+impl Spot {
+    pub(super) fn get(self) -> usize {
+        self.0 as usize
+    }
 }
 
 /// A stored ImageTask, its identity and versions parsed.

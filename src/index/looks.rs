@@ -204,7 +204,9 @@ impl Index {
         let entry = &self.entries[key.slot as usize];
         let by_image = matches!(&entry.followed.spec, Ok(spec) if matches!(spec.target, Target::Newest { .. }));
         let at_image = match entry.seat {
-            Seat::Taken { lane, subject, .. } => matches!(self.lanes[lane].id_of(subject), SubjectId::Resource(_)),
+            Seat::Taken { lane, subject, .. } => {
+                matches!(self.lanes[lane.get()].id_of(subject), SubjectId::Resource(_))
+            }
             Seat::Waiting { .. } | Seat::None => false,
         };
         if by_image && at_image && entry.followed.status.reported.is_some() {

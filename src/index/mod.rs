@@ -257,10 +257,10 @@ impl Index {
         let Some(entry) = self.entry_mut(key) else { return };
         match entry.seat {
             Seat::None => {}
-            Seat::Waiting { source } => self.sources[source].hurry(now.mono),
+            Seat::Waiting { source } => self.sources[source.get()].hurry(now.mono),
             Seat::Taken { source, lane, subject } => {
-                self.lanes[lane].poke(subject, now.mono);
-                self.sources[source].hurry(now.mono);
+                self.lanes[lane.get()].poke(subject, now.mono);
+                self.sources[source.get()].hurry(now.mono);
             }
         }
     }

@@ -120,9 +120,9 @@ impl Index {
         match left {
             Seat::None => {}
             Seat::Waiting { source } => {
-                self.sources[source].waiting.remove(&key);
+                self.sources[source.get()].waiting.remove(&key);
             }
-            Seat::Taken { lane, subject, .. } => self.lanes[lane].unfollow(subject, key),
+            Seat::Taken { lane, subject, .. } => self.lanes[lane.get()].unfollow(subject, key),
         }
         left
     }
@@ -131,10 +131,10 @@ impl Index {
     pub(super) fn leave(&mut self, left: Seat) {
         let source = match left {
             Seat::None => return,
-            Seat::Waiting { source } => source,
+            Seat::Waiting { source } => source.get(),
             Seat::Taken { source, lane, .. } => {
-                self.lanes.close_if_empty(lane);
-                source
+                self.lanes.close_if_empty(lane.get());
+                source.get()
             }
         };
         let users = &mut self.sources[source].users;
@@ -210,8 +210,8 @@ impl Index {
             return waiting;
         }
         let seated = self.entries.iter().filter_map(|(slot, entry)| match entry.seat {
-            Seat::Taken { source: used, lane, subject } if used == source => {
-                Some((super::key_of(slot, entry), lane, subject))
+            Seat::Taken { source: used, lane, subject } if used.get() == source => {
+                Some((super::key_of(slot, entry), lane.get(), subject))
             }
             Seat::Taken { .. } | Seat::Waiting { .. } | Seat::None => None,
         });
@@ -224,7 +224,7 @@ impl Index {
     }
 
     fn wait(&mut self, key: EntryKey, source: usize) {
-        self.entries[key.slot as usize].seat = Seat::Waiting { source };
+        self.entries[key.slot as usize].seat = Seat::Waiting { source: source.into() };
         self.sources[source].waiting.insert(key);
     }
 
@@ -250,7 +250,7 @@ impl Index {
         let lane = self.lanes.of(identity, &region, open);
         let tenant = self.entries[key.slot as usize].tenant;
         let subject = self.lanes[lane].follow(subject, Follower { entry: key, tenant }, due, now.mono);
-        self.entries[key.slot as usize].seat = Seat::Taken { source, lane, subject };
+        self.entries[key.slot as usize].seat = Seat::Taken { source: source.into(), lane: lane.into(), subject };
         // One who comes while the lane fails need not wait for the next probe to be told so.
         if let Some(trouble) = self.lanes[lane].trouble().cloned() {
             self.judge(key, &Look { begun: now, seen: Observation::Failed(&trouble) }, now);

@@ -35,7 +35,7 @@ pub(super) struct Subject {
     pub(super) tenant: Tenant,
     pub(super) place: Place,
     /// Steps of slowing down taken so far.
-    slowed: u32,
+    slowed: u16,
     /// When it was last asked out of turn, or will be.
     extra: Option<Moment>,
     /// With whom it is asked: one that was refused is asked alone.
@@ -85,13 +85,13 @@ impl Subject {
     pub(super) fn place_again(&self, now: Duration, interval: Duration) -> Place {
         match self.company {
             Company::Any => Place::Round(now.into()),
-            Company::None => Place::Later((now + backoff(interval, self.slowed)).into(), Company::None),
+            Company::None => Place::Later((now + backoff(interval, self.slowed.into())).into(), Company::None),
         }
     }
 
     /// Where it waits for its next look after one that began at `begun`.
     pub(super) fn next_place(&mut self, next: Next, begun: Duration, now: Duration, interval: Duration) -> Place {
-        let slow = Moment::from(begun + backoff(interval, self.slowed));
+        let slow = Moment::from(begun + backoff(interval, self.slowed.into()));
         let place = match (self.place, next) {
             (Place::Flying { again: Some(at) }, _) => Place::Express(at.max(now.into())),
             (_, Next::Alone) => Place::Alone(now.into()),
@@ -99,7 +99,7 @@ impl Subject {
             (_, Next::Slowly) => Place::Later(slow, Company::Any),
             (_, Next::SlowlyAlone) => Place::Later(slow, Company::None),
         };
-        self.slowed = if matches!(place, Place::Later(..)) { self.slowed + 1 } else { 0 };
+        self.slowed = if matches!(place, Place::Later(..)) { self.slowed.saturating_add(1) } else { 0 };
         self.company = if next == Next::SlowlyAlone { Company::None } else { Company::Any };
         self.answered |= next != Next::SlowlyAlone;
         place
