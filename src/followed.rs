@@ -30,8 +30,8 @@ pub struct Followed {
     pub fresh_since: Moment,
     /// The reconcile-requested annotation, and when it arrived.
     pub request: Option<Box<Request>>,
-    /// Trouble of this task alone that an answer has not healed yet.
-    pub trouble: Option<Trouble>,
+    /// Trouble of this task alone that an answer has not healed yet; boxed, as few have any.
+    pub trouble: Option<Box<Trouble>>,
     /// What the ImageTask says now.
     pub status: Status,
 }

@@ -215,9 +215,10 @@ fn is_absence(task: &Followed) -> bool {
 }
 
 fn trouble_after(task: &Followed, look: &Look<'_>, now: Now) -> Option<Trouble> {
+    let before = task.trouble.as_deref().copied();
     let kind = match look.seen {
         Observation::Found { .. } => return None,
-        Observation::Nothing => return task.trouble,
+        Observation::Nothing => return before,
         Observation::Missing { .. } => TroubleKind::Missing,
         Observation::Failed(failure) => match failure.kind {
             FailureKind::AccessDenied | FailureKind::Rejected => TroubleKind::Rejected,
@@ -225,10 +226,10 @@ fn trouble_after(task: &Followed, look: &Look<'_>, now: Now) -> Option<Trouble> 
             | FailureKind::CredentialsForbidden
             | FailureKind::CredentialsInvalid
             | FailureKind::Throttled
-            | FailureKind::Unavailable => return task.trouble,
+            | FailureKind::Unavailable => return before,
         },
     };
-    match task.trouble {
+    match before {
         Some(trouble) if trouble.kind == kind => Some(trouble),
         Some(_) | None => Some(Trouble { kind, since: now.mono.into() }),
     }

@@ -208,7 +208,7 @@ impl Index {
         let rules = self.settings.rules;
         let entry = self.entry_mut(key)?;
         let Outcome { status, trouble, next } = reconcile(&entry.followed, look, now, &rules);
-        entry.followed.trouble = trouble;
+        entry.followed.trouble = trouble.map(Box::new);
         if let Some(status) = status {
             if status.is_finished() && !entry.followed.status.is_finished() {
                 self.news.extend(status.standing.as_ref().map(|standing| News::Ended(standing.reason)));

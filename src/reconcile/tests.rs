@@ -68,7 +68,11 @@ impl Followed {
     /// The task after a look that began and ended at `seconds`.
     fn after(&self, seen: Observation<'_>, seconds: u64) -> Self {
         let outcome = reconcile(self, &Look { begun: at(seconds), seen }, at(seconds), &RULES);
-        Self { trouble: outcome.trouble, status: outcome.status.unwrap_or_else(|| self.status.clone()), ..self.clone() }
+        Self {
+            trouble: outcome.trouble.map(Box::new),
+            status: outcome.status.unwrap_or_else(|| self.status.clone()),
+            ..self.clone()
+        }
     }
 
     fn seen(&self, status: &str, seconds: u64) -> Self {
