@@ -77,9 +77,15 @@ async fn an_object_that_a_looser_crd_let_in_is_told_invalid_and_spoils_no_other(
     let world = World::on(plane, Simulator::start().await).await;
     world.cloud.put(Task::export("t-1", "image-1").running(10));
     // The API server takes no status for the last two: their types break the CEL rules of the CRD, which no update may.
-    let told = [json!({"taskId": "t-****"}), json!({"taskId": "t-1", "suspend": "yes"}), json!({})];
-    let untold = [json!({"taskId": 7}), json!({"taskId": {"a": [1]}})];
-    let bad: Vec<_> = told.iter().chain(&untold).collect();
+    // The one before breaks a rule as well, which newer API servers forgive where it is not news.
+    let bad = [
+        json!({"taskId": "t-****"}),
+        json!({"taskId": "t-1", "suspend": "yes"}),
+        json!({}),
+        json!({"taskId": 7}),
+        json!({"taskId": {"a": [1]}}),
+    ];
+    let told = if world.forgives_broken_rules().await { 3 } else { 2 };
     for (n, spec) in bad.iter().enumerate() {
         let object = json!({
             "apiVersion": "ecs.volcengine.com/v1alpha1", "kind": "ImageTask",
@@ -93,7 +99,7 @@ async fn an_object_that_a_looser_crd_let_in_is_told_invalid_and_spoils_no_other(
 
     let operator = world.process(PROGRAM, &["--poll-interval=1s"], &[]).await;
     world.until_phase("t-1", Phase::Running).await;
-    for n in 0..told.len() {
+    for n in 0..told {
         let told = world.until_told(&format!("bad-{n}"), "InvalidSpec").await;
         assert_eq!(told["status"]["phase"], "Error", "{told}");
     }

@@ -70,6 +70,12 @@ impl World {
         world
     }
 
+    /// Whether the API server takes a status for an object whose stored spec breaks a rule of the CRD: 1.34 does, 1.31 not.
+    pub(crate) async fn forgives_broken_rules(&self) -> bool {
+        let version = self.client.apiserver_version().await.unwrap();
+        version.minor.parse::<u32>().unwrap() >= 34
+    }
+
     /// Creates a namespace beside the own one.
     pub(crate) async fn create_namespace(&self, name: &str) {
         let object = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();

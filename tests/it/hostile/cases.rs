@@ -25,6 +25,8 @@ pub(super) struct Case {
     refused: Option<String>,
     told: Option<String>,
     untold: Option<String>,
+    #[serde(default)]
+    pub(super) breaks_rule: bool,
     /// File and place in it.
     #[serde(skip)]
     place: String,
