@@ -8,9 +8,8 @@ use imagetask_operator::api::Phase;
 use serde_json::json;
 use simulator::{Simulator, Task};
 
+use crate::PROGRAM;
 use crate::world::{ControlPlane, World, chart, get, reason, status};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 
 /// The release binary, which `make test` builds before.
 fn release() -> String {

@@ -9,7 +9,7 @@ use std::process::Command;
 use clap::CommandFactory;
 use imagetask_operator::config::Cli;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
+use crate::PROGRAM;
 
 /// A flag, values that it does not take, and words that say what it takes.
 type Row = (&'static str, &'static [&'static str], &'static str);

@@ -17,13 +17,12 @@ use kube::{Api, Resource};
 use serde_json::json;
 use simulator::{Simulator, Task};
 
+use crate::PROGRAM;
 use crate::schema::{apply, changed, field};
 use crate::world::chart::for_namespaces;
 use crate::world::{ControlPlane, PATIENCE, Process, World, get};
 use cases::{Case, Expected, Names};
 use imagetask_operator::api::ImageTask;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 
 /// Objects of the flood: with the rest more than one list page, and more ids than 20 calls hold.
 const FLOOD: usize = 2_000;

@@ -6,9 +6,9 @@ use imagetask_operator::api::Phase;
 use serde_json::json;
 use simulator::{Call, Cloud, Fault, Role, Simulator, Task};
 
+use crate::PROGRAM;
 use crate::world::{Process, World, conditions, status};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 const TRN: &str = "trn:iam::2100000001:role/imagetask-operator";
 const STS: &str = "AssumeRoleWithOIDC";
 

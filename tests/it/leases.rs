@@ -13,10 +13,9 @@ use kube::{Api, Resource};
 use serde_json::{Value, json};
 use simulator::{Simulator, Task};
 
+use crate::PROGRAM;
 use crate::world::chart::{built, for_namespaces};
 use crate::world::{PATIENCE, Process, Record, Wire, World, get, signal, status};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 
 /// The lease duration of these tests.
 const LEASE: Duration = Duration::from_secs(3);

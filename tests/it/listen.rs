@@ -7,9 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::PROGRAM;
 use crate::world::{PATIENCE, Process, World, get};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 
 /// A connection on which something was said.
 async fn connect(operator: &Process, said: &[u8]) -> TcpStream {

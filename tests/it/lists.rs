@@ -5,9 +5,8 @@ use imagetask_operator::api::{ImageTask, Phase};
 use kube::api::PostParams;
 use simulator::Task;
 
+use crate::PROGRAM;
 use crate::world::{World, task};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 
 /// A quarter of a MiB each, the most that the API server takes in annotations: more than the 16 MiB of a usual page.
 const LARGE: usize = 70;

@@ -29,3 +29,6 @@ mod takeovers;
 mod trouble;
 mod waiting;
 mod writes;
+
+/// The operator as it was built for these tests.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");

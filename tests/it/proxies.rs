@@ -9,9 +9,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
+use crate::PROGRAM;
 use crate::world::{PATIENCE, World};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 const CLOUD: &str = "--endpoint=https://ecs.example.test";
 
 /// A server on this machine that keeps what it is sent, and gives everyone the same answer.

@@ -8,9 +8,8 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 use simulator::{Simulator, Task};
 
+use crate::PROGRAM;
 use crate::world::{Process, World, chart, get, task};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 
 /// A right that the chart grants: `get secrets`.
 #[derive(Clone, Debug)]

@@ -7,9 +7,8 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 use simulator::{Simulator, Task};
 
+use crate::PROGRAM;
 use crate::world::{ControlPlane, World, conditions, status};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 
 /// The CRD with a change in its schema.
 pub(crate) fn changed(change: impl Fn(&mut JSONSchemaProps)) -> CustomResourceDefinition {

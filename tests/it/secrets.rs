@@ -14,9 +14,9 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use simulator::{Account, Fault, Role, Simulator, Task};
 
+use crate::PROGRAM;
 use crate::world::{ControlPlane, Process, World, get, task};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 const TRN: &str = "trn:iam::2100000001:role/imagetask-operator";
 
 /// Everything, and the crates by name that are silent unless they are named.
