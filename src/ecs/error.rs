@@ -32,7 +32,10 @@ pub enum ErrorKind {
         /// How long the cloud asked to be left alone, at most five minutes.
         retry_after: Option<Duration>,
     },
-    /// Network, TLS, timeout, 5xx, redirect, or an answer that cannot be read. Nobody has to act.
+    /// No connection stands: DNS, TCP, TLS or a proxy. Nobody has to act.
+    Unreachable,
+    /// The connection stands, but no usable answer comes: 5xx, a redirect, a timeout, a page of a proxy, an answer that
+    /// cannot be read. Nobody has to act. One of the ids that were asked for may be the cause.
     Unavailable,
     /// The key, the token or the signature is refused. The user corrects the credentials.
     CredentialsInvalid,
@@ -44,10 +47,22 @@ pub enum ErrorKind {
     Rejected,
 }
 
+/// How far an error reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Every request of these credentials in this region fares the same.
+    Lane,
+    /// The API refuses this very request: one of its ids may be the cause, or the account lacks a permission.
+    Refusal,
+    /// Something went wrong on the way: one of the ids may be the cause, or the cloud as a whole.
+    Failure,
+}
+
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Throttled { retry_after: None },
+        Self::Unreachable,
         Self::Unavailable,
         Self::CredentialsInvalid,
         Self::Clock,
@@ -55,12 +70,12 @@ impl ErrorKind {
         Self::Rejected,
     ];
 
-    /// Whether every call with these credentials would fare the same. If not, the batch may be
-    /// split to find the task that spoils it.
-    pub fn concerns_lane(self) -> bool {
+    /// How far it reaches.
+    pub fn scope(self) -> Scope {
         match self {
-            Self::Throttled { .. } | Self::Unavailable | Self::CredentialsInvalid | Self::Clock => true,
-            Self::AccessDenied | Self::Rejected => false,
+            Self::Throttled { .. } | Self::Unreachable | Self::CredentialsInvalid | Self::Clock => Scope::Lane,
+            Self::AccessDenied | Self::Rejected => Scope::Refusal,
+            Self::Unavailable => Scope::Failure,
         }
     }
 
@@ -68,7 +83,12 @@ impl ErrorKind {
     pub fn retry_after(self) -> Option<Duration> {
         match self {
             Self::Throttled { retry_after } => retry_after,
-            Self::Unavailable | Self::CredentialsInvalid | Self::Clock | Self::AccessDenied | Self::Rejected => None,
+            Self::Unreachable
+            | Self::Unavailable
+            | Self::CredentialsInvalid
+            | Self::Clock
+            | Self::AccessDenied
+            | Self::Rejected => None,
         }
     }
 
@@ -76,7 +96,7 @@ impl ErrorKind {
     pub fn label(self) -> &'static str {
         match self {
             Self::Throttled { .. } => "throttled",
-            Self::Unavailable => "unavailable",
+            Self::Unreachable | Self::Unavailable => "unavailable",
             Self::CredentialsInvalid => "credentials_invalid",
             Self::Clock => "clock",
             Self::AccessDenied => "access_denied",
@@ -93,6 +113,7 @@ impl ErrorKind {
     fn words(self) -> [&'static str; 2] {
         match self {
             Self::Throttled { .. } => ["the cloud limits the rate of calls", "nothing to do, the operator slows down"],
+            Self::Unreachable => ["the cloud cannot be reached", "nothing to do, the operator tries again"],
             Self::Unavailable => ["the cloud gives no usable answer", "nothing to do, the operator tries again"],
             Self::CredentialsInvalid => {
                 ["the cloud refuses the credentials", "correct the access key, secret key or session token"]
@@ -142,32 +163,34 @@ impl Error {
         Self { kind, code: None, http_status: None, request_id: None, calls: 1, source: None }
     }
 
-    /// Nothing arrived at all.
+    /// No connection stands.
+    pub fn unreachable() -> Self {
+        Self { kind: ErrorKind::Unreachable, code: None, http_status: None, request_id: None, calls: 1, source: None }
+    }
+
+    /// The connection stands, but no answer of the API came: none at all within the bounds, or, with an HTTP status, one
+    /// that the API cannot have sent. Whatever its status, it refuses nothing; only 429 says that calls are too many.
+    pub fn unusable(http_status: Option<u16>, retry_after: Option<Duration>) -> Self {
+        let kind = match http_status {
+            Some(429) => ErrorKind::Throttled { retry_after },
+            Some(_) | None => ErrorKind::Unavailable,
+        };
+        Self { kind, http_status, ..Self::unreachable() }
+    }
+
+    /// The exchange broke off before an answer was there.
     pub(super) fn transport(source: reqwest::Error) -> Self {
-        Self {
-            kind: ErrorKind::Unavailable,
-            code: None,
-            http_status: None,
-            request_id: None,
-            calls: 1,
-            source: Some(Cause::Transport(source.without_url())),
-        }
+        let error = if source.is_connect() { Self::unreachable() } else { Self::unusable(None, None) };
+        Self { source: Some(Cause::Transport(source.without_url())), ..error }
     }
 
     /// A page that was promised is none.
     pub(super) fn broken_off(request_id: Option<Box<str>>, calls: u32) -> Self {
-        Self {
-            kind: ErrorKind::Unavailable,
-            code: None,
-            http_status: None,
-            request_id,
-            calls,
-            source: Some(Cause::Misshapen),
-        }
+        Self { request_id, calls, source: Some(Cause::Misshapen), ..Self::unusable(None, None) }
     }
 
-    /// The cloud answered, and not with tasks.
-    pub(super) fn refused(code: Option<Box<str>>, http_status: u16, retry_after: Option<Duration>) -> Self {
+    /// The API answered, and not with tasks. The code decides what it means, the HTTP status where the code is unknown.
+    pub fn refused(code: Option<Box<str>>, http_status: u16, retry_after: Option<Duration>) -> Self {
         Self {
             kind: classify(code.as_deref(), http_status, retry_after),
             code,
@@ -287,14 +310,24 @@ mod tests {
     }
 
     #[test]
-    fn only_a_refusal_that_may_concern_one_task_leaves_the_lane_alone() {
-        let seen = |kind: ErrorKind| (kind.label(), kind.concerns_lane());
-        assert_eq!(seen(THROTTLED), ("throttled", true));
-        assert_eq!(seen(ErrorKind::Unavailable), ("unavailable", true));
-        assert_eq!(seen(ErrorKind::CredentialsInvalid), ("credentials_invalid", true));
-        assert_eq!(seen(ErrorKind::Clock), ("clock", true));
-        assert_eq!(seen(ErrorKind::AccessDenied), ("access_denied", false));
-        assert_eq!(seen(ErrorKind::Rejected), ("rejected", false));
+    fn every_kind_says_how_far_it_reaches() {
+        let seen = |kind: ErrorKind| (kind.label(), kind.scope());
+        assert_eq!(seen(THROTTLED), ("throttled", Scope::Lane));
+        assert_eq!(seen(ErrorKind::Unreachable), ("unavailable", Scope::Lane));
+        assert_eq!(seen(ErrorKind::Unavailable), ("unavailable", Scope::Failure));
+        assert_eq!(seen(ErrorKind::CredentialsInvalid), ("credentials_invalid", Scope::Lane));
+        assert_eq!(seen(ErrorKind::Clock), ("clock", Scope::Lane));
+        assert_eq!(seen(ErrorKind::AccessDenied), ("access_denied", Scope::Refusal));
+        assert_eq!(seen(ErrorKind::Rejected), ("rejected", Scope::Refusal));
+    }
+
+    #[test]
+    fn what_the_api_did_not_say_refuses_nothing() {
+        for status in [200, 302, 400, 401, 403, 404, 500, 502] {
+            assert_eq!(Error::unusable(Some(status), None).kind, ErrorKind::Unavailable, "{status}");
+        }
+        assert_eq!(Error::unusable(Some(429), None).kind, THROTTLED);
+        assert_eq!(Error::unusable(None, None).kind, ErrorKind::Unavailable);
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod wire;
 
 pub use client::{Answer, Client};
 pub use endpoint::{Endpoint, EndpointError, Region, RegionError};
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, Scope};
 pub use http::{BuildError, PROXY_VARIABLES, Timeouts, is_proxy};
 pub use ids::{Batch, IdError, Ids, MAX_ID, ResourceId, TaskId};
 pub use sts::{Session, Sts};

@@ -106,7 +106,8 @@ impl Head {
     }
 
     pub(super) fn unreadable(&self, cause: Cause) -> Error {
-        Error { request_id: self.request_id.clone(), source: Some(cause), ..self.refused(None) }
+        let error = Error::unusable(Some(self.status), self.retry_after);
+        Error { request_id: self.request_id.clone(), source: Some(cause), ..error }
     }
 }
 
@@ -135,15 +136,16 @@ fn refusal<R>(head: &Head, body: &Envelope<R>) -> Option<Error> {
 }
 
 /// The body that a gateway writes in place of the envelope (volcengine-go-sdk v1.2.49,
-/// `volcenginequery/unmarshal_error.go`). Its own status counts where HTTP reports none.
+/// `volcenginequery/unmarshal_error.go`). Its own status counts where HTTP reports none. Without a code it may be
+/// anybody's, of a proxy or a wrong host, and refuses nothing.
 fn gateway_refusal<R>(head: &Head, body: &Envelope<R>) -> Error {
-    let code = body.errorcode.as_str().and_then(sanitise);
     let inner = body.http_code.as_u64().and_then(|inner| u16::try_from(inner).ok());
-    let error = match inner.filter(|inner| (400..600).contains(inner)) {
-        Some(inner) if head.status < 400 => Error::refused(code, inner, head.retry_after),
-        Some(_) | None => head.refused(code),
-    };
-    Error { source: error.code.is_none().then_some(Cause::Misshapen), ..error }
+    let inner = inner.filter(|inner| head.status < 400 && (400..600).contains(inner));
+    let status = inner.unwrap_or(head.status);
+    match body.errorcode.as_str().and_then(sanitise) {
+        Some(code) => Error::refused(Some(code), status, head.retry_after),
+        None => Head { status, request_id: None, ..*head }.unreadable(Cause::Misshapen),
+    }
 }
 
 /// An answer as it is documented.
@@ -466,11 +468,11 @@ mod tests {
         assert_eq!(refused(429, limit), seen(throttled, "FlowLimitExceeded", 429, ""));
         let unnamed = r#"{"HTTPCode": 503, "message": "no backend"}"#;
         assert_eq!(refused(200, unnamed), seen(ErrorKind::Unavailable, "", 503, ""));
-        assert_eq!(refused(403, unnamed), seen(ErrorKind::AccessDenied, "", 403, ""));
+        assert_eq!(refused(403, unnamed), seen(ErrorKind::Unavailable, "", 403, ""));
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_by_status() {
+    fn what_the_api_did_not_write_refuses_nothing_whatever_its_status() {
         let cut = &DOCUMENTED[..DOCUMENTED.len() / 2];
         let unreadable = [
             "",
@@ -486,9 +488,11 @@ mod tests {
             r#"{"ResponseMetadata": null, "Result": {"Tasks": []}}"#,
         ];
         for body in unreadable {
-            assert_eq!(refused(200, body), seen(ErrorKind::Unavailable, "", 200, ""), "{body}");
-            assert_eq!(refused(502, body), seen(ErrorKind::Unavailable, "", 502, ""), "{body}");
-            assert_eq!(refused(400, body), seen(ErrorKind::Rejected, "", 400, ""), "{body}");
+            for status in [200, 302, 400, 401, 403, 404, 502] {
+                assert_eq!(refused(status, body), seen(ErrorKind::Unavailable, "", status, ""), "{body}");
+            }
+            let throttled = ErrorKind::Throttled { retry_after: None };
+            assert_eq!(refused(429, body), seen(throttled, "", 429, ""), "{body}");
         }
     }
 

@@ -80,7 +80,7 @@ enum Row {
 
 fn row(kind: ErrorKind) -> Row {
     match kind {
-        ErrorKind::Throttled { .. } | ErrorKind::Unavailable | ErrorKind::Clock => Row::Cloud,
+        ErrorKind::Throttled { .. } | ErrorKind::Unreachable | ErrorKind::Unavailable | ErrorKind::Clock => Row::Cloud,
         ErrorKind::CredentialsInvalid => Row::Credentials,
         ErrorKind::AccessDenied | ErrorKind::Rejected => Row::Refused,
     }

@@ -13,7 +13,7 @@ use super::source::SecretName;
 use super::subject::SubjectId;
 use crate::clock::Now;
 use crate::credentials::Credentials;
-use crate::ecs::{Answer, Batch, Error, ErrorKind, Region, Task, Word};
+use crate::ecs::{Answer, Batch, Error, ErrorKind, Region, Scope, Task, Word};
 use crate::observation::{Failure, FailureKind, Look, Observation};
 use crate::reconcile::Next;
 use crate::spec::Target;
@@ -71,7 +71,7 @@ impl Index {
         (0..more).for_each(|_| self.total.take(now.mono));
         match result {
             Ok(answer) => self.observe_answer(question, &answer, now),
-            Err(error) if error.kind.concerns_lane() => {
+            Err(error) if error.kind.scope() != Scope::Refusal => {
                 let since = self.lanes[lane].failed(question.subjects, error.kind, question.begun.mono, now.mono);
                 self.observe_lane_failure(lane, &error, question.begun, since, now);
             }
@@ -260,7 +260,7 @@ fn newer(a: &Task, b: &Task) -> Ordering {
 fn failure(error: &Error, since: Duration) -> Failure {
     let kind = match error.kind {
         ErrorKind::Throttled { .. } => FailureKind::Throttled,
-        ErrorKind::Unavailable | ErrorKind::Clock => FailureKind::Unavailable,
+        ErrorKind::Unreachable | ErrorKind::Unavailable | ErrorKind::Clock => FailureKind::Unavailable,
         ErrorKind::CredentialsInvalid => FailureKind::CredentialsInvalid,
         ErrorKind::AccessDenied => FailureKind::AccessDenied,
         ErrorKind::Rejected => FailureKind::Rejected,

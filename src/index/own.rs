@@ -83,7 +83,9 @@ fn explain(fault: &RenewalFault) -> (FailureKind, String) {
         }
         RenewalFault::Sts(error) => match error.kind {
             ErrorKind::Throttled { .. } => (FailureKind::Throttled, STS_UNAVAILABLE.into()),
-            ErrorKind::Unavailable | ErrorKind::Clock => (FailureKind::Unavailable, STS_UNAVAILABLE.into()),
+            ErrorKind::Unreachable | ErrorKind::Unavailable | ErrorKind::Clock => {
+                (FailureKind::Unavailable, STS_UNAVAILABLE.into())
+            }
             ErrorKind::CredentialsInvalid | ErrorKind::AccessDenied | ErrorKind::Rejected => (
                 FailureKind::CredentialsInvalid,
                 format!("STS refuses the operator its role: the administrator checks {ROLE_TRN}, and {TRUST}"),
