@@ -19,6 +19,11 @@ pub struct Now {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(NonZeroU64);
 
+impl Moment {
+    /// The end of the clock.
+    pub const MAX: Self = Self(NonZeroU64::MAX);
+}
+
 /// What is beyond the clock, 584 years on, is taken for its end.
 impl From<Duration> for Moment {
     fn from(mono: Duration) -> Self {

@@ -61,6 +61,8 @@ pub enum TroubleKind {
     Missing,
     /// The question about the task is refused.
     Rejected,
+    /// The question about the task gets no usable answer.
+    Unanswered,
 }
 
 impl Followed {

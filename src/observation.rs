@@ -42,6 +42,8 @@ pub enum Observation<'a> {
 pub struct Failure {
     /// Which row of the table it is.
     pub kind: FailureKind,
+    /// Whether it is the fault of this task's id, and not of the lane.
+    pub of_task: bool,
     /// Since when it lasts.
     pub since: Duration,
     /// What happened and what the user can do.

@@ -120,11 +120,18 @@ fn failed<'a>(task: &'a Followed, trouble: Option<Trouble>, failure: &'a Failure
             let overdue = lasts(since(trouble, now)) >= rules.stuck_after;
             (Reason::RequestRejected, stuck_when(overdue), Next::SlowlyAlone)
         }
-        FailureKind::Throttled | FailureKind::Unavailable if lasts(failure.since) < CLOUD_GRACE => {
-            return Row { verdict: Verdict::Keep, next: Next::Beat };
+        FailureKind::Throttled | FailureKind::Unavailable => {
+            let (since, next) = match failure.of_task {
+                true => (since(trouble, now), Next::SlowlyAlone),
+                false => (failure.since, Next::Beat),
+            };
+            if lasts(since) < CLOUD_GRACE {
+                return Row { verdict: Verdict::Keep, next };
+            }
+            let throttled = failure.kind == FailureKind::Throttled;
+            let reason = if throttled { Reason::Throttled } else { Reason::CloudUnavailable };
+            (reason, Course::Progressing, next)
         }
-        FailureKind::Throttled => (Reason::Throttled, Course::Progressing, Next::Beat),
-        FailureKind::Unavailable => (Reason::CloudUnavailable, Course::Progressing, Next::Beat),
     };
     if course == Course::Progressing && is_held(task) {
         return Row { verdict: Verdict::Keep, next };
@@ -222,6 +229,7 @@ fn trouble_after(task: &Followed, look: &Look<'_>, now: Now) -> Option<Trouble> 
         Observation::Missing { .. } => TroubleKind::Missing,
         Observation::Failed(failure) => match failure.kind {
             FailureKind::AccessDenied | FailureKind::Rejected => TroubleKind::Rejected,
+            FailureKind::Unavailable if failure.of_task => TroubleKind::Unanswered,
             FailureKind::CredentialsNotFound
             | FailureKind::CredentialsForbidden
             | FailureKind::CredentialsInvalid

@@ -67,6 +67,11 @@ impl Rate {
         self.due.saturating_sub(Duration::from_secs_f64((self.burst - 1.0) / self.current))
     }
 
+    /// The earliest moment for an event that leaves the burst to others.
+    pub fn idle_at(&self) -> Duration {
+        self.due
+    }
+
     /// Counts an event at `now`.
     pub fn take(&mut self, now: Duration) {
         self.due = self.due.max(now) + Duration::from_secs_f64(1.0 / self.current);

@@ -1,26 +1,41 @@
 //! One lane: the ids that are asked with one set of credentials in one region, and at what rate.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
+use super::breaker::Breaker;
+use super::canary::CanaryCheck;
 use super::directory::Tenant;
-use super::health::LaneHealth;
-use super::ring::{Company, Picked, Place, Ring};
+use super::namespaces::Namespaces;
+use super::ring::{Picked, Place, Ring};
+use super::sent::Sent;
 use super::source::Identity;
+use super::spoilers::Spoilers;
 use super::subject::{Subject, SubjectId};
 use crate::clock::Moment;
 use crate::credentials::Credentials;
 use crate::ecs::{Batch, ErrorKind, Ids, Region};
 use crate::observation::Failure;
 use crate::reconcile::Next;
-use crate::schedule::{BATCH, Rate};
+use crate::schedule::{BATCH, Pace, Rate};
 
 /// Calls that may come at once after a pause: a new task need not wait for the beat that was just asked.
 const BURST: u32 = 2;
+
+/// Shared calls for each special one while both are due.
+const SHARED_PER_SPECIAL: i32 = 3;
+
+/// Calls that a special request may owe the shared ones: those for an answer of 20 pages.
+const MOST_OWED: i32 = 20 * SHARED_PER_SPECIAL;
+
+/// An id that is refused alone this often within an hour while the lane is well stays alone for an hour.
+const ID_SPOILS: u32 = 2;
+
+/// A namespace whose ids make shared requests fail this often within an hour shares none for an hour.
+const NAMESPACE_SPOILS: u32 = 4;
 
 /// One lane.
 pub(super) struct Lane {
@@ -30,22 +45,28 @@ pub(super) struct Lane {
     pub(super) subjects: Slab<Subject>,
     pub(super) by_id: HashTable<u32>,
     pub(super) hasher: DefaultHashBuilder,
-    /// How many ids each tenant has here.
-    pub(super) tenants: HashMap<Tenant, usize>,
+    pub(super) namespaces: Namespaces,
     pub(super) tasks: Ring,
     pub(super) resources: Ring,
-    pub(super) last_were_tasks: bool,
-    rate: Rate,
-    pub(super) health: LaneHealth,
+    last_were_tasks: bool,
+    pub(super) rate: Rate,
+    pub(super) breaker: Breaker,
     /// What is told to everyone here while the lane fails.
     trouble: Option<Failure>,
-    /// Refusals since the last answer.
-    pub(super) refusals: u32,
-    /// An id that was answered once, to be asked alone: refused, it shows that the lane is at fault.
-    pub(super) control: Option<u32>,
-    /// Before this the lane is at fault for every refusal, and no batch is split.
-    pub(super) condemned_until: Duration,
+    /// Requests that failed, while canaries tell whether the lane or an id is at fault.
+    pub(super) check: Option<CanaryCheck>,
+    /// Whose id was the last canary or probe.
+    pub(super) last_canary: Option<Tenant>,
+    /// When the newest request began that was answered.
+    pub(super) answered: Option<Duration>,
+    /// Requests that came to no answer since the last that did.
+    pub(super) failures: usize,
+    pub(super) spoilers: Spoilers<u32>,
+    pub(super) spoiling: Spoilers<Tenant>,
+    /// Shared calls since the last special one, or how many it owes them.
+    credit: i32,
     pub(super) in_flight: usize,
+    special_in_flight: usize,
     most_in_flight: usize,
     pub(super) interval: Duration,
     /// When it has something to ask, as far as the agenda of all lanes knows.
@@ -57,6 +78,7 @@ pub(super) struct Lane {
 /// One question, to be put now.
 pub(super) struct Asked {
     pub(super) subjects: Vec<u32>,
+    pub(super) sent: Sent,
     pub(super) batch: Batch,
     /// How late the id is that waited longest; a probe has no schedule.
     pub(super) lag: Option<Duration>,
@@ -77,17 +99,22 @@ impl Lane {
             subjects: Slab::new(),
             by_id: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
-            tenants: HashMap::new(),
+            namespaces: Namespaces::default(),
             tasks: Ring::default(),
             resources: Ring::default(),
             last_were_tasks: false,
             rate: Rate::new(qps, BURST),
-            health: LaneHealth::default(),
+            breaker: Breaker::default(),
             trouble: None,
-            refusals: 0,
-            control: None,
-            condemned_until: Duration::ZERO,
+            check: None,
+            last_canary: None,
+            answered: None,
+            failures: 0,
+            spoilers: Spoilers::new(ID_SPOILS),
+            spoiling: Spoilers::new(NAMESPACE_SPOILS),
+            credit: 0,
             in_flight: 0,
+            special_in_flight: 0,
             // Calls that take up to 2 s do not lower the rate; a hanging lane holds no more.
             most_in_flight: (qps * 2.0).ceil().max(2.0) as usize,
             interval,
@@ -103,25 +130,25 @@ impl Lane {
 
     /// Whether the lane as a whole fails.
     pub(super) fn is_probing(&self) -> bool {
-        self.health.is_probing()
+        self.breaker.is_open()
     }
 
     /// Goes on with newer credentials of the same identity.
     pub(super) fn renew(&mut self, credentials: Arc<Credentials>, now: Duration) {
         self.credentials = credentials;
         if self.is_refused() {
-            self.health.probe_at(now);
+            self.breaker.probe_at(now);
         }
     }
 
     /// Whether the cloud refuses the credentials.
     pub(super) fn is_refused(&self) -> bool {
-        self.health.kind() == Some(ErrorKind::CredentialsInvalid)
+        self.breaker.kind() == Some(ErrorKind::CredentialsInvalid)
     }
 
-    /// What is told to everyone here, if the lane fails.
-    pub(super) fn trouble(&self) -> Option<&Failure> {
-        self.trouble.as_ref().filter(|_| self.is_probing())
+    /// What is told to those of a namespace, if the lane fails.
+    pub(super) fn trouble(&self, tenant: Tenant) -> Option<&Failure> {
+        self.trouble.as_ref().filter(|_| self.breaker.concerns(tenant))
     }
 
     /// Keeps what is told to everyone here, for those who come while the lane fails.
@@ -135,9 +162,14 @@ impl Lane {
         calls as f64 > qps * self.interval.as_secs_f64()
     }
 
+    /// Between two calls while it is well.
+    pub(super) fn healthy_spacing(&self) -> Duration {
+        Pace::of(self.tasks.regular() + self.resources.regular(), self.interval).spacing
+    }
+
     /// Those who have ids here.
     pub(super) fn tenants(&self) -> impl Iterator<Item = Tenant> {
-        self.tenants.keys().copied()
+        self.namespaces.iter()
     }
 
     /// The id that was asked.
@@ -145,10 +177,23 @@ impl Lane {
         &self.subjects[key as usize].id
     }
 
+    /// In whose turn an id is asked.
+    pub(super) fn tenant_of(&self, key: u32) -> Tenant {
+        self.subjects[key as usize].tenant
+    }
+
+    /// The id as it was asked.
+    pub(super) fn text_of(&self, key: u32) -> &str {
+        match self.id_of(key) {
+            SubjectId::Task(id) => id.as_str(),
+            SubjectId::Resource(id) => id.as_str(),
+        }
+    }
+
     /// Asks for one look out of turn; no more than one in an interval.
     pub(super) fn poke(&mut self, key: u32, now: Duration) {
         let moment = self.subjects[key as usize].take_poke(now, self.interval);
-        self.hurry(key, moment);
+        self.hurry(key, moment, now);
     }
 
     /// When the next question may be put; `None`: not before an answer or a new id comes.
@@ -158,57 +203,60 @@ impl Lane {
         if self.in_flight >= most {
             return None;
         }
-        let next = [self.tasks.next_at(), self.resources.next_at()].into_iter().flatten().min();
-        next.map(|at| at.max(self.rate.ready_at()).max(self.health.next_probe()))
+        let ready = |at: Duration| at.max(self.rate.ready_at());
+        if self.breaker.probes_single_ids() {
+            return (!self.is_empty()).then(|| ready(self.breaker.next_probe()));
+        }
+        let shared = [&self.tasks, &self.resources].map(Ring::shared_at).into_iter().flatten();
+        let later = [&self.tasks, &self.resources].map(Ring::later_at).into_iter().flatten();
+        let ready = shared.chain(later).chain(self.canary_at()).min().map(ready);
+        let next = [ready, self.special_at()].into_iter().flatten().min();
+        next.map(|at| at.max(self.breaker.next_probe()))
     }
 
     /// The next question; `None` where nothing is due.
     pub(super) fn ask(&mut self, now: Duration) -> Option<Asked> {
-        let Picked { subjects, due } = self.pick(now);
+        let Picked { subjects, sent, due } = self.pick(now)?;
         let batch = self.batch(&subjects)?;
         for &key in &subjects {
             self.subjects[key as usize].place = Place::Flying { again: None };
         }
         self.rate.take(now);
         self.in_flight += 1;
-        let lag = (!self.is_probing()).then(|| now.saturating_sub(due));
-        Some(Asked { subjects, batch, lag })
+        self.special_in_flight += usize::from(sent.is_special());
+        let lag = due.filter(|_| !self.is_probing()).map(|due| now.saturating_sub(due));
+        Some(Asked { subjects, sent, batch, lag })
     }
 
     /// More HTTP requests were made for one question than the one it was charged with.
-    pub(super) fn charge(&mut self, more: u32, now: Duration) {
+    pub(super) fn charge(&mut self, more: u32, sent: Sent, now: Duration) {
         (0..more).for_each(|_| self.rate.take(now));
-    }
-
-    /// An answer came: the lane is well. Returns whether that is news.
-    pub(super) fn answered(&mut self) -> bool {
-        self.in_flight -= 1;
-        let recovered = self.is_probing();
-        self.health = LaneHealth::default();
-        self.refusals = 0;
-        self.control = None;
-        self.rate.recover();
-        recovered
-    }
-
-    /// The lane as a whole failed: what was asked is due again, after a probe. Returns since when the trouble lasts.
-    pub(super) fn failed(&mut self, subjects: Vec<u32>, kind: ErrorKind, begun: Duration, now: Duration) -> Duration {
-        self.in_flight -= 1;
-        subjects.into_iter().for_each(|key| self.put_back(key, now));
-        let asked_for = kind.retry_after().unwrap_or_default();
-        if let ErrorKind::Throttled { .. } = kind {
-            self.rate.throttled(now + asked_for);
+        if sent.is_special() {
+            let owed = i32::try_from(more).unwrap_or(i32::MAX).saturating_mul(SHARED_PER_SPECIAL);
+            self.credit = self.credit.saturating_sub(owed).max(-MOST_OWED);
         }
-        self.health.failed(kind, begun, now, self.interval)
+    }
+
+    /// A question for these ids came to its end, whatever it was.
+    pub(super) fn landed(&mut self, ids: &[u32], sent: Sent) {
+        self.in_flight -= 1;
+        self.special_in_flight -= usize::from(sent.is_special());
+        if let Sent::Unsettled(tenant) = sent {
+            self.ring_of(ids[0]).unsettled.landed(tenant);
+        }
     }
 
     /// Puts an id that was asked at `begun` where it waits for its next look.
     pub(super) fn settle(&mut self, key: u32, next: Next, begun: Duration, now: Duration) {
-        let subject = &mut self.subjects[key as usize];
-        if subject.followers.is_empty() {
+        if self.subjects[key as usize].followers.is_empty() {
             return self.forget(key);
         }
-        let place = subject.next_place(next, begun, now, self.interval);
+        let alone = next != Next::SlowlyAlone && self.spoilers.until(key, now).is_some();
+        let interval = self.interval;
+        let place = self.subjects[key as usize].next_place(next, alone, begun, now, interval);
+        let tenant = self.subjects[key as usize].tenant;
+        let suspect = self.subjects[key as usize].suspect && self.ring(key).unsettled.keeps(tenant, now);
+        self.subjects[key as usize].suspect = suspect;
         self.place(key, place);
     }
 
@@ -219,6 +267,101 @@ impl Lane {
         }
         let place = self.subjects[key as usize].place_again(now, self.interval);
         self.place(key, place);
+    }
+
+    /// Has an id asked ahead of the rest, from a moment on. One that was refused is asked first of those of its
+    /// namespace, and no sooner than its namespace's turn.
+    pub(super) fn hurry(&mut self, key: u32, from: Duration, now: Duration) {
+        let first = if from <= now { Moment::from(Duration::ZERO) } else { from.into() };
+        let from = Moment::from(from);
+        let place = self.subjects[key as usize].place;
+        let hurried = match place {
+            Place::Flying { again } => {
+                let again = Some(again.map_or(from, |before| before.min(from)));
+                self.subjects[key as usize].place = Place::Flying { again };
+                return;
+            }
+            Place::Express(before) | Place::Round(before) | Place::Later(before) if before <= from => return,
+            Place::Part => return,
+            Place::Isolated(before) => Place::Isolated(before.min(first)),
+            Place::Alone(before) => Place::Alone(before.min(first)),
+            Place::Express(_) | Place::Round(_) | Place::Later(_) => Place::Express(from),
+        };
+        self.leave(key);
+        self.place(key, hurried);
+    }
+
+    /// Puts an id into the queue of a place.
+    pub(super) fn place(&mut self, key: u32, place: Place) {
+        let subject = &mut self.subjects[key as usize];
+        subject.place = place;
+        let (tenant, suspect) = (subject.tenant, subject.suspect);
+        self.ring_of(key).enter(key, tenant, place, suspect);
+    }
+
+    /// Takes an id out of the queue in which it waits.
+    pub(super) fn leave(&mut self, key: u32) {
+        let Subject { tenant, place, suspect, .. } = self.subjects[key as usize];
+        self.ring_of(key).leave(key, tenant, place, suspect);
+    }
+
+    pub(super) fn ring_of(&mut self, key: u32) -> &mut Ring {
+        match self.subjects[key as usize].id {
+            SubjectId::Task(_) => &mut self.tasks,
+            SubjectId::Resource(_) => &mut self.resources,
+        }
+    }
+
+    pub(super) fn ring(&self, key: u32) -> &Ring {
+        match self.subjects[key as usize].id {
+            SubjectId::Task(_) => &self.tasks,
+            SubjectId::Resource(_) => &self.resources,
+        }
+    }
+
+    /// The ids of the next question.
+    fn pick(&mut self, now: Duration) -> Option<Picked> {
+        if self.breaker.probes_single_ids() {
+            return self.pick_probe();
+        }
+        if self.canary_at().is_some_and(|at| at <= now) {
+            return self.pick_canary(now);
+        }
+        let is_due = |at: Option<Duration>| at.is_some_and(|at| at <= now);
+        let [tasks, resources] = [&self.tasks, &self.resources].map(|ring| is_due(ring.shared_at()));
+        let shared = tasks || resources;
+        let special = is_due(self.special_at()) && (!shared || self.credit >= SHARED_PER_SPECIAL);
+        if special {
+            let picked = self.pick_special(now);
+            self.credit -= if self.credit >= SHARED_PER_SPECIAL { SHARED_PER_SPECIAL } else { 0 };
+            return picked;
+        }
+        // With both kinds in need they take turns, so neither keeps the other waiting.
+        self.last_were_tasks = tasks && !(self.last_were_tasks && resources);
+        self.credit = (self.credit + i32::from(shared)).min(SHARED_PER_SPECIAL);
+        let ring = if self.last_were_tasks { &mut self.tasks } else { &mut self.resources };
+        ring.pick_shared(now, self.interval)
+    }
+
+    fn pick_special(&mut self, now: Duration) -> Option<Picked> {
+        self.last_were_tasks = !self.last_were_tasks;
+        let (first, second) = match self.last_were_tasks {
+            true => (&mut self.tasks, &mut self.resources),
+            false => (&mut self.resources, &mut self.tasks),
+        };
+        first.pick_special(now).or_else(|| second.pick_special(now))
+    }
+
+    /// When there is something to ask for that may make requests fail. Unless it has waited for its share it takes no call
+    /// of the burst, so that a new id need not wait for it; nor more than half of the calls that may be under way, as
+    /// they may hang.
+    fn special_at(&self) -> Option<Duration> {
+        if self.special_in_flight >= (self.most_in_flight / 2).max(1) {
+            return None;
+        }
+        let at = [&self.tasks, &self.resources].map(Ring::special_at).into_iter().flatten().min()?;
+        let has_share = self.credit >= SHARED_PER_SPECIAL;
+        Some(at.max(if has_share { self.rate.ready_at() } else { self.rate.idle_at() }))
     }
 
     fn batch(&self, subjects: &[u32]) -> Option<Batch> {
@@ -237,50 +380,15 @@ impl Lane {
     fn wake(&mut self, now: Duration) {
         while let Some(key) = self.tasks.next_woken(now).or_else(|| self.resources.next_woken(now)) {
             let place = match self.subjects[key as usize].place {
-                Place::Later(due, Company::None) => Place::Alone(due),
-                Place::Later(due, Company::Any) => Place::Express(due),
-                place
-                @ (Place::Express(_) | Place::Round(_) | Place::Alone(_) | Place::Part | Place::Flying { .. }) => place,
+                Place::Later(due) => Place::Express(due),
+                place @ (Place::Express(_)
+                | Place::Round(_)
+                | Place::Isolated(_)
+                | Place::Alone(_)
+                | Place::Part
+                | Place::Flying { .. }) => place,
             };
             self.place(key, place);
-        }
-    }
-
-    /// Has an id asked ahead of the rest, from a moment on.
-    pub(super) fn hurry(&mut self, key: u32, from: Duration) {
-        let from = Moment::from(from);
-        let place = self.subjects[key as usize].place;
-        match place {
-            Place::Flying { again } => {
-                let again = Some(again.map_or(from, |before| before.min(from)));
-                self.subjects[key as usize].place = Place::Flying { again };
-            }
-            Place::Express(before) | Place::Round(before) | Place::Later(before, _) if before <= from => {}
-            Place::Alone(_) | Place::Part => {}
-            Place::Express(_) | Place::Round(_) | Place::Later(..) => {
-                self.leave(key);
-                self.place(key, Place::Express(from));
-            }
-        }
-    }
-
-    pub(super) fn place(&mut self, key: u32, place: Place) {
-        let subject = &mut self.subjects[key as usize];
-        subject.place = place;
-        let tenant = subject.tenant;
-        self.ring_of(key).enter(key, tenant, place);
-    }
-
-    /// Takes an id out of the queue in which it waits.
-    pub(super) fn leave(&mut self, key: u32) {
-        let Subject { tenant, place, .. } = self.subjects[key as usize];
-        self.ring_of(key).leave(key, tenant, place);
-    }
-
-    pub(super) fn ring_of(&mut self, key: u32) -> &mut Ring {
-        match self.subjects[key as usize].id {
-            SubjectId::Task(_) => &mut self.tasks,
-            SubjectId::Resource(_) => &mut self.resources,
         }
     }
 }

@@ -2,13 +2,17 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Index;
+use super::blame::Finding;
+use super::canary::FailedRequest;
+use super::directory::Tenant;
 use super::entry::Seat;
 use super::key::EntryKey;
-use super::refusals::Refusal;
+use super::sent::Sent;
 use super::source::SecretName;
 use super::subject::SubjectId;
 use crate::clock::Now;
@@ -32,6 +36,9 @@ pub struct Question {
     /// How late it is against the schedule, which a probe of a lane that fails has none of.
     pub lag: Option<Duration>,
     pub(super) lane: usize,
+    /// In whose turn of the total rate it is put.
+    pub(super) tenant: Tenant,
+    pub(super) sent: Sent,
     pub(super) subjects: Vec<u32>,
 }
 
@@ -64,29 +71,21 @@ impl Index {
 
     /// A question was answered, or failed.
     pub fn answered(&mut self, question: Question, result: Result<Answer, Error>, now: Now) {
-        let lane = question.lane;
+        let Question { lane, tenant, sent, .. } = question;
+        let asked_tasks = matches!(question.batch, Batch::Tasks(_));
         let calls = result.as_ref().map_or_else(|error| error.calls, |answer| answer.calls);
         let more = calls.saturating_sub(1);
-        self.lanes[lane].charge(more, now.mono);
+        self.lanes[lane].landed(&question.subjects, sent);
+        self.lanes[lane].charge(more, sent, now.mono);
         (0..more).for_each(|_| self.total.take(now.mono));
-        match result {
+        self.shares.charge_more(tenant, more);
+        let findings = match result {
             Ok(answer) => self.observe_answer(question, &answer, now),
-            Err(error) if error.kind.scope() != Scope::Refusal => {
-                let since = self.lanes[lane].failed(question.subjects, error.kind, question.begun.mono, now.mono);
-                self.observe_lane_failure(lane, &error, question.begun, since, now);
-            }
-            Err(error) => {
-                let begun = question.begun;
-                match self.lanes[lane].refused(question.subjects, error.kind, begun.mono, now.mono) {
-                    Refusal::Split => {}
-                    Refusal::Culprit(subject) => {
-                        let failure = failure(&error, now.mono);
-                        self.observe(lane, subject, Look { begun, seen: Observation::Failed(&failure) }, now);
-                    }
-                    Refusal::Lane(since) => self.observe_lane_failure(lane, &error, begun, since, now),
-                }
-            }
-        }
+            Err(error) => self.failed(question, &error, now),
+        };
+        let mut tenants: Vec<_> = findings.into_iter().filter_map(|it| self.observe_finding(lane, it, now)).collect();
+        tenants.extend(sent.unsettled());
+        tenants.into_iter().for_each(|tenant| self.lanes[lane].settle_namespace(tenant, asked_tasks, now.mono));
         self.lanes.close_if_empty(lane);
     }
 
@@ -119,56 +118,65 @@ impl Index {
         }
     }
 
-    fn observe_answer(&mut self, question: Question, answer: &Answer, now: Now) {
-        let Question { lane, subjects, batch, begun, .. } = question;
-        if self.lanes[lane].answered() {
+    fn observe_answer(&mut self, question: Question, answer: &Answer, now: Now) -> Vec<Finding> {
+        let Question { lane, subjects, sent, batch, begun, .. } = question;
+        let (recovered, mut findings) = self.lanes[lane].succeeded(&subjects, sent, begun.mono, now.mono);
+        if recovered {
             self.credentials_accepted(lane, now.mono);
         }
+        let tasks = by_subject(&batch, &answer.tasks);
         if let (false, Batch::Resources(_)) = (answer.complete, &batch) {
-            return self.observe_endless_answer(lane, subjects, answer, begun, now);
+            let told = |&image: &u32| {
+                (self.lanes[lane].tenant_of(image), tasks_of(&tasks, self.lanes[lane].text_of(image)).len())
+            };
+            let told = sum_by_tenant(subjects.iter().map(told));
+            let request =
+                FailedRequest { ids: subjects, sent, begun, kind: ErrorKind::Rejected, failure: endless(answer) };
+            findings.extend(self.lanes[lane].endless(request, &told, now.mono));
+            return findings;
         }
         let alone = subjects.len() == 1;
         let request_id = answer.request_id.as_deref();
-        let tasks = by_subject(&batch, &answer.tasks);
         for subject in subjects {
-            let id = match self.lanes[lane].id_of(subject) {
-                SubjectId::Task(id) => id.as_str(),
-                SubjectId::Resource(id) => id.as_str(),
-            };
-            let tasks = tasks_of(&tasks, id);
+            let tasks = tasks_of(&tasks, self.lanes[lane].text_of(subject));
             self.observe_each(lane, subject, begun, now, |index, key| match index.pick(key, tasks) {
                 Some(task) => Observation::Found { task, request_id },
                 None if answer.complete => Observation::Missing { alone, request_id },
                 None => Observation::Nothing,
             });
         }
+        findings
     }
 
-    /// Of tasks that are only part of an answer nobody can say which is the newest: images are asked for by fewer and
-    /// fewer, and one whose own tasks are too many slowly.
-    fn observe_endless_answer(&mut self, lane: usize, mut images: Vec<u32>, answer: &Answer, begun: Now, now: Now) {
-        if let [image] = images[..] {
-            let failure = Failure {
-                kind: FailureKind::Rejected,
-                since: now.mono,
-                text: ENDLESS_ANSWER.into(),
-                code: None,
-                request_id: answer.request_id.clone(),
-            };
-            return self.observe(lane, image, Look { begun, seen: Observation::Failed(&failure) }, now);
+    fn failed(&mut self, question: Question, error: &Error, now: Now) -> Vec<Finding> {
+        let Question { lane, subjects: ids, sent, begun, .. } = question;
+        if error.kind.scope() != Scope::Lane && self.lanes[lane].is_refused() {
+            self.credentials_accepted(lane, now.mono);
         }
-        let right = images.split_off(images.len() / 2);
-        self.lanes[lane].split([images, right]);
+        let request = FailedRequest { ids, sent, begun, kind: error.kind, failure: failure(error, now.mono) };
+        self.lanes[lane].failed(request, now.mono)
     }
 
-    fn observe_lane_failure(&mut self, lane: usize, error: &Error, begun: Now, since: Duration, now: Now) {
-        if error.kind == ErrorKind::CredentialsInvalid {
-            self.credentials_refused(lane, now.mono);
-        }
-        let failure = failure(error, since);
-        self.lanes[lane].tell(failure.clone());
-        for key in self.lanes[lane].followers() {
-            self.look_at(key, Look { begun, seen: Observation::Failed(&failure) }, now);
+    /// Tells those whom it concerns. Returns whose id is at fault, if one is.
+    fn observe_finding(&mut self, lane: usize, finding: Finding, now: Now) -> Option<Tenant> {
+        match finding {
+            Finding::Poison(FailedRequest { ids, begun, failure, .. }) => {
+                let failure = Failure { of_task: true, ..failure };
+                let tenant = self.lanes[lane].tenant_of(ids[0]);
+                self.observe(lane, ids[0], Look { begun, seen: Observation::Failed(&failure) }, now);
+                Some(tenant)
+            }
+            Finding::Outage { begun, since, kind, failure } => {
+                if kind == ErrorKind::CredentialsInvalid {
+                    self.credentials_refused(lane, now.mono);
+                }
+                let failure = Failure { since, ..failure };
+                self.lanes[lane].tell(failure.clone());
+                for key in self.lanes[lane].followers() {
+                    self.look_at(key, Look { begun, seen: Observation::Failed(&failure) }, now);
+                }
+                None
+            }
         }
     }
 
@@ -233,6 +241,24 @@ impl Index {
     }
 }
 
+/// Tasks that were told of, by whose image they are of.
+fn sum_by_tenant(told: impl Iterator<Item = (Tenant, usize)>) -> Vec<(Tenant, usize)> {
+    let mut sums = BTreeMap::new();
+    told.for_each(|(tenant, tasks)| *sums.entry(tenant).or_default() += tasks);
+    sums.into_iter().collect()
+}
+
+fn endless(answer: &Answer) -> Failure {
+    Failure {
+        kind: FailureKind::Rejected,
+        of_task: true,
+        since: Duration::ZERO,
+        text: ENDLESS_ANSWER.into(),
+        code: None,
+        request_id: answer.request_id.clone(),
+    }
+}
+
 const ENDLESS_ANSWER: &str = "the cloud's answer about this image does not come to an end: create the ImageTask anew \
     with the taskId instead of the image";
 
@@ -267,6 +293,7 @@ fn failure(error: &Error, since: Duration) -> Failure {
     };
     Failure {
         kind,
+        of_task: false,
         since,
         text: error.kind.advice().into(),
         code: error.code.clone(),

@@ -1,6 +1,5 @@
 //! Who follows what in a lane, and in whose turn it is asked.
 
-use std::collections::hash_map::Entry;
 use std::hash::BuildHasher;
 use std::time::Duration;
 
@@ -8,28 +7,46 @@ use super::EntryKey;
 use super::directory::Tenant;
 use super::lane::Lane;
 use super::ring::Place;
-use super::subject::{Follower, Subject, SubjectId};
+use super::subject::{Follower, Known, Subject, SubjectId};
 
 impl Lane {
-    /// Adds a follower; a new id is due at `due`, or at once where that is `None`.
-    pub(super) fn follow(&mut self, id: SubjectId, follower: Follower, due: Option<Duration>, now: Duration) -> u32 {
+    /// Adds a follower; a new id is due at `due`, or at once where that is `None`. One that was refused before is asked
+    /// alone.
+    pub(super) fn follow(
+        &mut self,
+        id: SubjectId,
+        follower: Follower,
+        due: Option<Duration>,
+        known: Known,
+        now: Duration,
+    ) -> u32 {
         let hash = self.hasher.hash_one(&id);
         if let Some(&key) = self.by_id.find(hash, |&key| self.subjects[key as usize].id == id) {
             self.subjects[key as usize].followers.push(follower);
             self.settle_tenant(key);
             if due.is_none() {
-                self.hurry(key, now);
+                self.hurry(key, now, now);
             }
             return key;
         }
-        let place = due.map_or(Place::Express(now.into()), |due| Place::Round(due.into()));
-        let subject = Subject::new(id, follower, place);
+        let place = match (known.refused, due) {
+            (true, due) => Place::Isolated(due.unwrap_or(now).into()),
+            (false, Some(due)) => Place::Round(due.into()),
+            (false, None) => Place::Express(now.into()),
+        };
+        let subject = Subject::new(id, follower, place, known);
         let key = u32::try_from(self.subjects.insert(subject)).expect("memory ends before 4 billion ids");
         let (subjects, hasher) = (&self.subjects, &self.hasher);
         self.by_id.insert_unique(hash, key, |&key| hasher.hash_one(&subjects[key as usize].id));
-        *self.tenants.entry(follower.tenant).or_default() += 1;
-        self.ring_of(key).members += 1;
-        self.ring_of(key).enter(key, follower.tenant, place);
+        self.namespaces.count_in(follower.tenant);
+        if known.answered {
+            self.namespaces.answered(follower.tenant, [key].into_iter());
+        }
+        let ring = self.ring_of(key);
+        ring.members += 1;
+        let suspect = ring.unsettled.contains(follower.tenant);
+        self.subjects[key as usize].suspect = suspect;
+        self.place(key, place);
         key
     }
 
@@ -42,14 +59,15 @@ impl Lane {
         if !subject.followers.is_empty() {
             self.settle_tenant(key);
         } else if !matches!(subject.place, Place::Flying { .. } | Place::Part) {
-            // One that is being asked, or will be in a part of a batch, goes when its answer comes.
+            // One that is being asked, or will be in a part of a request, goes when its answer comes.
             self.forget(key);
         }
     }
 
-    /// Everyone who follows something here.
+    /// Everyone who follows something here and is told of the outage.
     pub(super) fn followers(&self) -> Vec<EntryKey> {
-        self.subjects.iter().flat_map(|(_, subject)| subject.entries()).collect()
+        let followers = self.subjects.iter().flat_map(|(_, subject)| &subject.followers);
+        followers.filter(|it| self.breaker.concerns(it.tenant)).map(|it| it.entry).collect()
     }
 
     /// Those who follow one of the ids that were asked.
@@ -64,9 +82,10 @@ impl Lane {
             SubjectId::Task(_) => &mut self.tasks,
             SubjectId::Resource(_) => &mut self.resources,
         };
-        ring.leave(key, subject.tenant, subject.place);
+        ring.leave(key, subject.tenant, subject.place, subject.suspect);
         ring.members -= 1;
-        self.count_out(subject.tenant);
+        self.namespaces.count_out(subject.tenant);
+        self.spoilers.forget(key);
         let hash = self.hasher.hash_one(&subject.id);
         if let Ok(found) = self.by_id.find_entry(hash, |&other| other == key) {
             found.remove();
@@ -74,26 +93,19 @@ impl Lane {
     }
 
     /// An id that several tenants follow is in the turn of the one with the fewest, so that none can slow it down by
-    /// following it too.
-    fn settle_tenant(&mut self, key: u32) {
-        let subject = &self.subjects[key as usize];
-        let before = subject.tenant;
-        let ids = |tenant: &Tenant| self.tenants.get(tenant).copied().unwrap_or_default();
-        let least = subject.followers.iter().map(|follower| follower.tenant).min_by_key(ids);
+    /// following it too; of one that makes no requests fail, if there is one.
+    pub(super) fn settle_tenant(&mut self, key: u32) {
+        let Subject { tenant: before, place, suspect, ref followers, .. } = self.subjects[key as usize];
+        let unsettled = |tenant: Tenant| self.ring(key).unsettled.contains(tenant);
+        let rank = |tenant: &Tenant| (unsettled(*tenant), self.namespaces.ids_of(*tenant));
+        let least = followers.iter().map(|follower| follower.tenant).min_by_key(rank);
         let Some(tenant) = least.filter(|tenant| *tenant != before) else { return };
-        self.leave(key);
-        self.count_out(before);
-        *self.tenants.entry(tenant).or_default() += 1;
-        self.subjects[key as usize].tenant = tenant;
-        self.place(key, self.subjects[key as usize].place);
-    }
-
-    fn count_out(&mut self, tenant: Tenant) {
-        if let Entry::Occupied(mut ids) = self.tenants.entry(tenant) {
-            *ids.get_mut() -= 1;
-            if *ids.get() == 0 {
-                ids.remove();
-            }
-        }
+        let suspect_there = suspect && unsettled(tenant);
+        self.ring_of(key).leave(key, before, place, suspect);
+        self.namespaces.count_out(before);
+        self.namespaces.count_in(tenant);
+        let subject = &mut self.subjects[key as usize];
+        (subject.tenant, subject.suspect) = (tenant, suspect_there);
+        self.place(key, place);
     }
 }

@@ -2,26 +2,33 @@
 //! each method takes the moment, changes the index, and leaves the doing (asking, reading, writing) to its caller.
 
 mod arrivals;
+mod blame;
+mod breaker;
+mod canary;
 mod change;
+mod cut;
 mod directory;
 mod entry;
-mod health;
+mod isolation;
 mod key;
 mod lane;
 mod lanes;
 mod leading;
 mod looks;
 mod members;
+mod namespaces;
 mod own;
-mod refusals;
 mod pool;
 mod ring;
 mod rounds;
+mod sent;
 mod shares;
 mod source;
 mod sources;
+mod spoilers;
 mod subject;
 mod turns;
+mod unsettled;
 mod writes;
 
 pub use change::{Change, Written};

@@ -54,7 +54,7 @@ impl Index {
             State::Failed(before) if is_outage(before.kind) == is_outage(kind) => before.since,
             State::Unread | State::Known(_) | State::Failed(_) => now.mono,
         };
-        self.source_failed(key, Failure { kind, since, text: text.into(), code, request_id }, now);
+        self.source_failed(key, Failure { kind, of_task: false, since, text: text.into(), code, request_id }, now);
     }
 }
 

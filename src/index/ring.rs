@@ -1,9 +1,24 @@
 //! The ids of one kind in a lane, in the queues in which they wait for their next look.
+//!
+//! ```text
+//! new, poked ─▶ Express ─┐                     ┌─ next interval ─▶ Round
+//! next beat ──▶ Round ───┼─ request ─▶ Flying ─┼─ slowly ────────▶ Later ── due ─▶ Express
+//!              Isolated ─┤       ▲             ├─ refused ───────▶ Isolated(slowly)
+//!              Alone ────┤       │             └─ alone ─────────▶ Alone(now)
+//!              Part ─────┴───────┘
+//!                └── parts of a request that failed
+//! ```
+//!
+//! Express and Round of a namespace of which some id makes requests fail are queues of their own ([`Unsettled`]).
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::directory::Tenant;
+use super::isolation::Isolation;
+use super::sent::Sent;
 use super::turns::{Turns, Waiting};
+use super::unsettled::Unsettled;
 use crate::clock::Moment;
 use crate::schedule::{BATCH, Pace};
 
@@ -17,21 +32,16 @@ pub(super) enum Place {
     Express(Moment),
     /// Asked once in an interval.
     Round(Moment),
-    /// Asked slowly; then ahead of the rest, with others or alone.
-    Later(Moment, Company),
+    /// Asked slowly, then ahead of the rest.
+    Later(Moment),
+    /// Refused: asked slowly, without those that are well.
+    Isolated(Moment),
     /// Asked with no other id in the same question.
     Alone(Moment),
-    /// In a part of a batch that was refused.
+    /// In a part of a request that failed.
     Part,
     /// Being asked; `again`: it is wanted anew since, at that moment.
     Flying { again: Option<Moment> },
-}
-
-/// With whom an id is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Company {
-    Any,
-    None,
 }
 
 /// The queues, each by the moment its ids are due.
@@ -41,49 +51,53 @@ pub(super) struct Ring {
     round: Turns,
     later: Turns,
     alone: Turns,
-    /// Parts of batches that were refused.
-    parts: Vec<Vec<u32>>,
+    /// Parts of requests that failed, of several namespaces; first in, first out.
+    parts: VecDeque<Vec<u32>>,
+    /// What may make requests fail.
+    pub(super) isolation: Isolation,
+    pub(super) unsettled: Unsettled,
     /// When the next regular call may come, so that calls spread over the interval.
     next_round: Duration,
-    /// The queue of the last call: with more than one in need they take turns, so none keeps another waiting.
-    last: Option<Queue>,
+    /// With new ids and regular ones in need they take turns, so neither keeps the other waiting.
+    last_was_express: bool,
+    /// The kind of the last request for what may make requests fail.
+    last_special: usize,
     /// All ids of this kind, wherever they are.
     pub(super) members: usize,
-}
-
-/// The queues that calls are made of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Queue {
-    Parts,
-    Express,
-    Alone,
-    Round,
-}
-
-impl Queue {
-    /// In the order of their turns.
-    const ALL: [Self; 4] = [Self::Parts, Self::Express, Self::Alone, Self::Round];
 }
 
 /// The ids of the next question.
 pub(super) struct Picked {
     pub(super) subjects: Vec<u32>,
-    /// When the one that waited longest was due.
-    pub(super) due: Duration,
+    pub(super) sent: Sent,
+    /// When the one that waited longest was due; none where there is no schedule.
+    pub(super) due: Option<Duration>,
 }
 
 impl Ring {
-    /// Puts an id into the queue of its place.
-    pub(super) fn enter(&mut self, subject: u32, tenant: Tenant, place: Place) {
-        if let Some((queue, due)) = self.queue(place) {
-            queue.insert(tenant, (due, subject));
+    /// Puts an id into the queue of its place; `suspect`: it may be what makes the requests of its namespace fail.
+    pub(super) fn enter(&mut self, subject: u32, tenant: Tenant, place: Place, suspect: bool) {
+        match place {
+            Place::Express(due) | Place::Round(due) if suspect => self.unsettled.insert(tenant, (due, subject)),
+            Place::Express(due) => self.express.insert(tenant, (due, subject)),
+            Place::Round(due) => self.round.insert(tenant, (due, subject)),
+            Place::Later(due) => self.later.insert(tenant, (due, subject)),
+            Place::Isolated(due) => self.isolation.insert(tenant, (due, subject)),
+            Place::Alone(due) => self.alone.insert(tenant, (due, subject)),
+            Place::Part | Place::Flying { .. } => {}
         }
     }
 
     /// Takes an id out of the queue of its place.
-    pub(super) fn leave(&mut self, subject: u32, tenant: Tenant, place: Place) {
-        if let Some((queue, due)) = self.queue(place) {
-            queue.remove(tenant, (due, subject));
+    pub(super) fn leave(&mut self, subject: u32, tenant: Tenant, place: Place, suspect: bool) {
+        match place {
+            Place::Express(due) | Place::Round(due) if suspect => self.unsettled.remove(tenant, (due, subject)),
+            Place::Express(due) => self.express.remove(tenant, (due, subject)),
+            Place::Round(due) => self.round.remove(tenant, (due, subject)),
+            Place::Later(due) => self.later.remove(tenant, (due, subject)),
+            Place::Isolated(due) => self.isolation.remove(tenant, (due, subject)),
+            Place::Alone(due) => self.alone.remove(tenant, (due, subject)),
+            Place::Part | Place::Flying { .. } => {}
         }
     }
 
@@ -92,82 +106,118 @@ impl Ring {
         self.later.take_due(now.into(), 1).pop().map(|(_, subject)| subject)
     }
 
-    /// Has a part of a refused batch asked next.
+    /// Takes out what waits with the ids of others.
+    pub(super) fn take_shared(&mut self, tenant: Tenant) -> Vec<u32> {
+        let express = self.express.take_from(tenant, usize::MAX, Moment::MAX);
+        let round = self.round.take_from(tenant, usize::MAX, Moment::MAX);
+        express.into_iter().chain(round).map(|(_, subject)| subject).collect()
+    }
+
+    /// Has a part of a request that failed asked before whatever else is shared.
     pub(super) fn add_part(&mut self, part: Vec<u32>) {
-        self.parts.push(part);
+        self.parts.push_back(part);
     }
 
-    /// Gives up on the parts of refused batches.
+    /// Gives up on all parts of requests that failed.
     pub(super) fn take_parts(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.parts).concat()
+        let shared = std::mem::take(&mut self.parts).into_iter().flatten();
+        shared.chain(self.unsettled.take_parts()).chain(self.isolation.take_parts()).collect()
     }
 
-    /// The ids that are asked once in an interval.
+    /// The ids that are asked once in an interval, with those of others.
     pub(super) fn regular(&self) -> usize {
-        self.members - self.later.len() - self.alone.len()
+        self.members - self.later.len() - self.alone.len() - self.isolation.len() - self.unsettled.len()
     }
 
-    /// When there is something to ask next.
-    pub(super) fn next_at(&self) -> Option<Duration> {
+    /// The id of a namespace that is to be asked first, those that were refused last.
+    pub(super) fn first_of(&self, tenant: Tenant) -> Option<u32> {
+        let queues = [&self.express, &self.round, &self.later];
+        let well = queues.into_iter().find_map(|queue| queue.first_of(tenant));
+        let suspect = || self.unsettled.first_of(tenant);
+        let refused = || self.alone.first_of(tenant).or_else(|| self.isolation.first_of(tenant));
+        well.or_else(suspect).or_else(refused)
+    }
+
+    /// When there is something to ask for next that is well.
+    pub(super) fn shared_at(&self) -> Option<Duration> {
         if !self.parts.is_empty() {
             return Some(Duration::ZERO);
         }
-        let company = if self.express.len() < BATCH { FILL } else { Duration::ZERO };
-        let express = self.express.first().map(|due| due + company);
         let round = self.round.first().map(|due| due.max(self.next_round));
-        [express, round, self.alone.first(), self.later.first()].into_iter().flatten().min()
+        [self.express_at(), round].into_iter().flatten().min()
     }
 
-    /// Takes the ids of the next question, at most `most`; none where nothing is due.
-    pub(super) fn pick(&mut self, now: Duration, interval: Duration, most: usize) -> Picked {
-        let mut turns = Queue::ALL;
-        let last = Queue::ALL.into_iter().position(|queue| Some(queue) == self.last);
-        turns.rotate_left(last.map_or(0, |last| last + 1));
-        let picks = |queue: Queue| {
-            let taken = self.take(queue, now, interval, most);
-            (!taken.is_empty()).then_some((queue, taken))
+    /// When there is something to ask for next that may make requests fail.
+    pub(super) fn special_at(&self) -> Option<Duration> {
+        [self.unsettled.next_at(), self.isolation.next_at(), self.alone.first()].into_iter().flatten().min()
+    }
+
+    /// When the next slow pause is over.
+    pub(super) fn later_at(&self) -> Option<Duration> {
+        self.later.first()
+    }
+
+    /// Takes the ids of the next question about what is well; none where nothing is due.
+    pub(super) fn pick_shared(&mut self, now: Duration, interval: Duration) -> Option<Picked> {
+        if let Some(subjects) = self.parts.pop_front() {
+            return Some(Picked { subjects, sent: Sent::Shared, due: Some(now) });
+        }
+        let express_first = !self.last_was_express;
+        let taken = if express_first { self.take_express(now) } else { self.take_round(now, interval) };
+        let is_first = !taken.is_empty();
+        let taken = match is_first {
+            true => taken,
+            false if express_first => self.take_round(now, interval),
+            false => self.take_express(now),
         };
-        let picked = turns.into_iter().find_map(picks);
-        self.last = picked.as_ref().map(|(queue, _)| *queue);
-        let taken = picked.map(|(_, taken)| taken).unwrap_or_default();
-        let due = taken.iter().map(|(due, _)| (*due).into()).min().unwrap_or(now);
-        Picked { subjects: taken.into_iter().map(|(_, subject)| subject).collect(), due }
+        self.last_was_express = express_first == is_first;
+        let due = taken.iter().map(|(due, _)| (*due).into()).min()?;
+        let subjects = taken.into_iter().map(|(_, subject)| subject).collect();
+        Some(Picked { subjects, sent: Sent::Shared, due: Some(due) })
     }
 
-    fn take(&mut self, queue: Queue, now: Duration, interval: Duration, most: usize) -> Vec<Waiting> {
-        match queue {
-            Queue::Parts => {
-                self.parts.pop().unwrap_or_default().into_iter().map(|subject| (now.into(), subject)).collect()
+    /// Takes the ids of the next question about what may make requests fail; none where nothing is due.
+    pub(super) fn pick_special(&mut self, now: Duration) -> Option<Picked> {
+        (1..=3).find_map(|turn| {
+            let kind = (self.last_special + turn) % 3;
+            let (sent, subjects) = match kind {
+                0 => self.unsettled.take(now).map(|(tenant, ids)| (Sent::Unsettled(tenant), ids))?,
+                1 => (Sent::Isolated, self.isolation.take(now)),
+                _ => (Sent::Alone, self.alone.take_due(now.into(), 1).into_iter().map(|(_, id)| id).collect()),
+            };
+            if subjects.is_empty() {
+                return None;
             }
-            Queue::Express => self.express.take_due(now.into(), most),
-            Queue::Alone => self.alone.take_due(now.into(), 1),
-            Queue::Round => self.take_round(now, interval, most),
+            self.last_special = kind;
+            Some(Picked { subjects, sent, due: None })
+        })
+    }
+
+    fn express_at(&self) -> Option<Duration> {
+        let company = if self.express.len() < BATCH { FILL } else { Duration::ZERO };
+        self.express.first().map(|due| due + company)
+    }
+
+    fn take_express(&mut self, now: Duration) -> Vec<Waiting> {
+        match self.express_at() {
+            Some(at) if at <= now => self.express.take_due(now.into(), BATCH),
+            Some(_) | None => Vec::new(),
         }
     }
 
-    fn take_round(&mut self, now: Duration, interval: Duration, most: usize) -> Vec<Waiting> {
+    fn take_round(&mut self, now: Duration, interval: Duration) -> Vec<Waiting> {
         if self.round.first().is_none_or(|due| due.max(self.next_round) > now) {
             return Vec::new();
         }
         let pace = Pace::of(self.regular(), interval);
         // A ring that fell behind catches up by one spacing at most, not by a burst.
         self.next_round = self.next_round.max(now.saturating_sub(pace.spacing)) + pace.spacing;
-        let mut round = self.round.take_due(now.into(), most);
+        let mut round = self.round.take_due(now.into(), BATCH);
         // Filling up with what is due soon keeps batches full and calls at their least.
-        while round.len() < pace.share.min(most) {
+        while round.len() < pace.share.min(BATCH) {
             let Some(early) = self.round.take_early() else { break };
             round.push(early);
         }
         round
-    }
-
-    fn queue(&mut self, place: Place) -> Option<(&mut Turns, Moment)> {
-        match place {
-            Place::Express(due) => Some((&mut self.express, due)),
-            Place::Round(due) => Some((&mut self.round, due)),
-            Place::Later(due, _) => Some((&mut self.later, due)),
-            Place::Alone(due) => Some((&mut self.alone, due)),
-            Place::Part | Place::Flying { .. } => None,
-        }
     }
 }

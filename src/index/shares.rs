@@ -35,6 +35,13 @@ impl Shares {
         self.turns.insert(tenant, self.level + 1);
     }
 
+    /// A turn took as many calls more.
+    pub(super) fn charge_more(&mut self, tenant: Tenant, calls: u32) {
+        if calls > 0 {
+            self.turns.insert(tenant, self.turns_of(tenant) + u64::from(calls));
+        }
+    }
+
     fn turns_of(&self, tenant: Tenant) -> u64 {
         self.turns.get(&tenant).map_or(self.level, |turns| self.level.max(*turns))
     }
@@ -50,7 +57,11 @@ impl Index {
         let mut ready = self.lanes.ready(now.mono);
         while let Some((position, tenant)) = self.next_in_turn(&ready) {
             let key = ready[position];
-            questions.extend(self.ask(key, now));
+            let question = self.ask(key, tenant, now);
+            if question.is_none() {
+                self.lanes.close_if_empty(key);
+            }
+            questions.extend(question);
             self.shares.charge(tenant);
             if self.lanes.plan(key, now.mono).is_none_or(|at| at > now.mono) {
                 ready.swap_remove(position);
@@ -72,14 +83,14 @@ impl Index {
         turns.min().map(|((.., tenant), position)| (position, tenant))
     }
 
-    fn ask(&mut self, key: usize, now: Now) -> Option<Question> {
+    fn ask(&mut self, key: usize, tenant: Tenant, now: Now) -> Option<Question> {
         let lane = &mut self.lanes[key];
         self.turns += 1;
         lane.last_turn = self.turns;
-        let Asked { subjects, batch, lag } = lane.ask(now.mono)?;
+        let Asked { subjects, sent, batch, lag } = lane.ask(now.mono)?;
         self.total.take(now.mono);
         let (credentials, region) = (lane.credentials.clone(), lane.region.clone());
-        Some(Question { credentials, region, batch, begun: now, lag, lane: key, subjects })
+        Some(Question { credentials, region, batch, begun: now, lag, lane: key, tenant, sent, subjects })
     }
 }
 

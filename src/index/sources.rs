@@ -8,13 +8,15 @@ use super::key::EntryKey;
 use super::lane::Lane;
 use super::looks::Due;
 use super::source::{Own, REFRESH, SecretFault, SecretName, Source, State, UNREADABLE_GRACE, Unusable, explain};
-use super::subject::{Follower, SubjectId};
+use super::subject::{Follower, Known, SubjectId};
 use super::{Index, Settings};
 use crate::clock::Now;
 use crate::credentials::Credentials;
 use crate::ecs::ResourceId;
 use crate::observation::{Failure, Look, Observation};
+use crate::reason::Reason;
 use crate::spec::Target;
+use crate::status::Status;
 
 impl Index {
     /// The sources that are to be read now, and when the next is.
@@ -189,7 +191,11 @@ impl Index {
             State::Failed(before) => before.since,
             State::Unread | State::Known(_) => now.mono,
         };
-        self.source_failed(key, Failure { kind, since, text: text.into(), code: None, request_id: None }, now);
+        self.source_failed(
+            key,
+            Failure { kind, of_task: false, since, text: text.into(), code: None, request_id: None },
+            now,
+        );
     }
 
     /// Everyone who uses a source waits for it, and is told why.
@@ -249,10 +255,11 @@ impl Index {
         let open = || Lane::new(identity, region.clone(), credentials.clone(), account_qps, poll_interval);
         let lane = self.lanes.of(identity, &region, open);
         let tenant = self.entries[key.slot as usize].tenant;
-        let subject = self.lanes[lane].follow(subject, Follower { entry: key, tenant }, due, now.mono);
+        let known = known(&self.entries[key.slot as usize].followed.status);
+        let subject = self.lanes[lane].follow(subject, Follower { entry: key, tenant }, due, known, now.mono);
         self.entries[key.slot as usize].seat = Seat::Taken { source: source.into(), lane: lane.into(), subject };
         // One who comes while the lane fails need not wait for the next probe to be told so.
-        if let Some(trouble) = self.lanes[lane].trouble().cloned() {
+        if let Some(trouble) = self.lanes[lane].trouble(tenant).cloned() {
             self.judge(key, &Look { begun: now, seen: Observation::Failed(&trouble) }, now);
         }
     }
@@ -269,4 +276,29 @@ impl Index {
         self.source_of.insert(secret, key);
         key
     }
+}
+
+/// What a stored status tells of an id: whoever was refused when it was written is asked alone, across restarts too.
+fn known(status: &Status) -> Known {
+    let refused = status.standing.as_ref().is_some_and(|standing| match standing.reason {
+        Reason::RequestRejected | Reason::AccessDenied => true,
+        Reason::TaskPending
+        | Reason::TaskRunning
+        | Reason::TaskStatusUnknown
+        | Reason::TaskSucceeded
+        | Reason::TaskFailed
+        | Reason::TaskNotFound
+        | Reason::TaskLost
+        | Reason::CredentialsNotFound
+        | Reason::CredentialsForbidden
+        | Reason::CredentialsInvalid
+        | Reason::Throttled
+        | Reason::CloudUnavailable
+        | Reason::Suspended
+        | Reason::DeadlineExceeded
+        | Reason::PolicyDenied
+        | Reason::RegionUnknown
+        | Reason::InvalidSpec => false,
+    });
+    Known { refused, answered: status.reported.is_some() }
 }

@@ -6,7 +6,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::EntryKey;
 use super::directory::Tenant;
-use super::ring::{Company, Place};
+use super::ring::Place;
 use crate::clock::Moment;
 use crate::ecs::{ResourceId, TaskId};
 use crate::reconcile::Next;
@@ -26,6 +26,15 @@ pub(super) struct Follower {
     pub(super) tenant: Tenant,
 }
 
+/// What is known of an id before it is asked for.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Known {
+    /// A stored status says that it was refused.
+    pub(super) refused: bool,
+    /// A stored status holds a word of the cloud.
+    pub(super) answered: bool,
+}
+
 /// One id and the ImageTasks that follow it.
 pub(super) struct Subject {
     pub(super) id: SubjectId,
@@ -38,15 +47,17 @@ pub(super) struct Subject {
     slowed: u16,
     /// When it was last asked out of turn, or will be.
     extra: Option<Moment>,
-    /// With whom it is asked: one that was refused is asked alone.
-    company: Company,
-    /// It was in an answer once, so refusing it is no fault of its own.
-    pub(super) answered: bool,
+    /// It was refused, and no answer has healed that yet.
+    isolated: bool,
+    /// It was answered once, so it can tell whether the lane is at fault.
+    answered: bool,
+    /// It may be what makes the requests of its namespace fail.
+    pub(super) suspect: bool,
 }
 
 impl Subject {
     /// One that nobody asked about yet.
-    pub(super) fn new(id: SubjectId, follower: Follower, place: Place) -> Self {
+    pub(super) fn new(id: SubjectId, follower: Follower, place: Place, known: Known) -> Self {
         Self {
             id,
             followers: smallvec![follower],
@@ -54,8 +65,9 @@ impl Subject {
             place,
             slowed: 0,
             extra: None,
-            company: Company::Any,
-            answered: false,
+            isolated: known.refused,
+            answered: known.answered,
+            suspect: false,
         }
     }
 
@@ -64,9 +76,19 @@ impl Subject {
         self.followers.iter().map(|follower| follower.entry)
     }
 
-    /// Whether it can show that the lane is at fault: it was answered once, and waits to be asked.
-    pub(super) fn may_be_control(&self) -> bool {
-        self.answered && matches!(self.place, Place::Round(_) | Place::Express(_) | Place::Later(_, Company::Any))
+    /// Whether it was answered once, and is not refused since.
+    pub(super) fn is_good(&self) -> bool {
+        self.answered && !self.isolated
+    }
+
+    /// Whether it was answered once.
+    pub(super) fn was_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// It is asked alone from now on, though nobody knows whether it is what makes requests fail.
+    pub(super) fn isolate(&mut self) {
+        (self.isolated, self.suspect) = (true, false);
     }
 
     /// When it may next be asked out of turn, which it then counts as: once in an interval.
@@ -81,27 +103,49 @@ impl Subject {
         moment
     }
 
-    /// Where it waits when it was asked without a result: as before, but one that is asked alone stays alone.
+    /// Where it waits when it was asked without a result: as before, but one that was refused stays alone.
     pub(super) fn place_again(&self, now: Duration, interval: Duration) -> Place {
-        match self.company {
-            Company::Any => Place::Round(now.into()),
-            Company::None => Place::Later((now + backoff(interval, self.slowed.into())).into(), Company::None),
+        match self.isolated {
+            false => Place::Round(now.into()),
+            true => Place::Isolated((now + backoff(interval, self.slowed.into())).into()),
         }
     }
 
-    /// Where it waits for its next look after one that began at `begun`.
-    pub(super) fn next_place(&mut self, next: Next, begun: Duration, now: Duration, interval: Duration) -> Place {
+    /// Where it waits for its next look after one that began at `begun`; `alone`: it is kept apart even if it was
+    /// answered.
+    pub(super) fn next_place(
+        &mut self,
+        next: Next,
+        alone: bool,
+        begun: Duration,
+        now: Duration,
+        interval: Duration,
+    ) -> Place {
         let slow = Moment::from(begun + backoff(interval, self.slowed.into()));
-        let place = match (self.place, next) {
-            (Place::Flying { again: Some(at) }, _) => Place::Express(at.max(now.into())),
-            (_, Next::Alone) => Place::Alone(now.into()),
-            (_, Next::Beat | Next::Never) => Place::Round((begun + interval).into()),
-            (_, Next::Slowly) => Place::Later(slow, Company::Any),
-            (_, Next::SlowlyAlone) => Place::Later(slow, Company::None),
+        let again = match self.place {
+            Place::Flying { again } => again.map(|at| at.max(now.into())),
+            Place::Express(_)
+            | Place::Round(_)
+            | Place::Later(_)
+            | Place::Isolated(_)
+            | Place::Alone(_)
+            | Place::Part => None,
         };
-        self.slowed = if matches!(place, Place::Later(..)) { self.slowed.saturating_add(1) } else { 0 };
-        self.company = if next == Next::SlowlyAlone { Company::None } else { Company::Any };
-        self.answered |= next != Next::SlowlyAlone;
+        let refused = next == Next::SlowlyAlone;
+        let place = match (again, next) {
+            (Some(at), Next::SlowlyAlone) => Place::Isolated(at),
+            (None, Next::SlowlyAlone) => Place::Isolated(slow),
+            (Some(at), _) if alone => Place::Alone(at),
+            (Some(at), _) => Place::Express(at),
+            (None, Next::Alone) => Place::Alone(now.into()),
+            (None, _) if alone => Place::Alone((begun + interval).into()),
+            (None, Next::Beat | Next::Never) => Place::Round((begun + interval).into()),
+            (None, Next::Slowly) => Place::Later(slow),
+        };
+        let is_slow = again.is_none() && matches!(next, Next::Slowly | Next::SlowlyAlone);
+        self.slowed = if is_slow { self.slowed.saturating_add(1) } else { 0 };
+        self.isolated = refused;
+        self.answered |= !refused;
         place
     }
 }

@@ -63,6 +63,31 @@ impl Turns {
         taken.into_iter().map(|(_, waiting)| waiting).collect()
     }
 
+    /// Takes out one due id of each of so many tenants in turn, of those that are wanted.
+    pub(super) fn take_one_of_each(
+        &mut self,
+        now: Moment,
+        tenants: usize,
+        wanted: impl Fn(Tenant) -> bool,
+    ) -> Vec<Waiting> {
+        let mut in_turn = self.in_turn(now);
+        in_turn.retain(|tenant| wanted(*tenant));
+        in_turn.truncate(tenants);
+        self.last = in_turn.last().copied().or(self.last);
+        in_turn.into_iter().flat_map(|tenant| self.take_from(tenant, 1, now)).collect()
+    }
+
+    /// The id of a tenant that is due first.
+    pub(super) fn first_of(&self, tenant: Tenant) -> Option<u32> {
+        self.queues.get(&tenant)?.first().map(|(_, id)| *id)
+    }
+
+    /// The first tenant with something due, beginning after one.
+    pub(super) fn next_due(&self, last: Option<Tenant>, now: Moment) -> Option<Tenant> {
+        let due = self.heads.range(..=(now, Tenant(u32::MAX))).map(|(_, tenant)| *tenant);
+        due.min_by_key(|tenant| (Some(*tenant) <= last, *tenant))
+    }
+
     /// Takes out the id that is due next, if it is not due yet.
     pub(super) fn take_early(&mut self) -> Option<Waiting> {
         let (due, tenant) = *self.heads.first()?;
@@ -78,7 +103,8 @@ impl Turns {
         tenants
     }
 
-    fn take_from(&mut self, tenant: Tenant, most: usize, now: Moment) -> Vec<Waiting> {
+    /// Takes out up to `most` ids of a tenant that are due.
+    pub(super) fn take_from(&mut self, tenant: Tenant, most: usize, now: Moment) -> Vec<Waiting> {
         let mut taken = Vec::new();
         self.change(tenant, |queue| {
             taken.reserve(most.min(queue.len()));

@@ -61,7 +61,14 @@ fn cloud(status: &str, process: u8) -> Task {
 }
 
 fn failure(kind: FailureKind, since: u64) -> Failure {
-    Failure { kind, since: Duration::from_secs(since), text: "trouble".into(), code: None, request_id: None }
+    Failure {
+        kind,
+        of_task: false,
+        since: Duration::from_secs(since),
+        text: "trouble".into(),
+        code: None,
+        request_id: None,
+    }
 }
 
 impl Followed {

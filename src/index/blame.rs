@@ -1,0 +1,612 @@
+//! Whose fault it is that a request fails: one of its ids', or the lane's.
+//!
+//! A failed request is held while canaries are asked for, ids that were answered before. If one of them is answered, or
+//! anything else that was asked for since, the lane is well, and the request is cut in parts until the id that spoils
+//! it is alone. If they all fail too, the breaker of the lane opens. With no canary yet the request is cut at once.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::breaker::{Breaker, MAX_FAILURES, Spacing};
+use super::canary::{CanaryCheck, FailedRequest};
+use super::cut::cut;
+use super::directory::Tenant;
+use super::lane::Lane;
+use super::ring::{Picked, Place};
+use super::sent::Sent;
+use crate::clock::{Moment, Now};
+use crate::ecs::{ErrorKind, Scope};
+use crate::observation::Failure;
+
+/// What is found out by an answer or a failure.
+pub(super) enum Finding {
+    /// This request for one id fails for the fault of that id.
+    Poison(FailedRequest),
+    /// The lane as a whole fails, since a moment.
+    Outage {
+        /// When the call began.
+        begun: Now,
+        /// Since when it lasts.
+        since: Duration,
+        /// What the call failed with.
+        kind: ErrorKind,
+        /// What is told of it.
+        failure: Failure,
+    },
+}
+
+impl Lane {
+    /// A request was answered: the lane is well. Returns whether that is news, and what it tells of requests that failed.
+    pub(super) fn succeeded(
+        &mut self,
+        ids: &[u32],
+        sent: Sent,
+        begun: Duration,
+        now: Duration,
+    ) -> (bool, Vec<Finding>) {
+        let recovered = self.breaker.is_open();
+        self.breaker = Breaker::default();
+        self.failures = 0;
+        self.answered = self.answered.max(Some(begun));
+        self.rate.recover();
+        self.note_canaries(ids);
+        match sent {
+            Sent::Unsettled(tenant) => {
+                self.ring_of(ids[0]).unsettled.completed(tenant, true);
+            }
+            Sent::Isolated => {
+                let tenants = self.tenants_of(ids);
+                self.ring_of(ids[0]).isolation.answered(tenants.into_iter());
+            }
+            Sent::Shared | Sent::Canary | Sent::Probe | Sent::Alone => {}
+        }
+        (recovered, self.release(begun, now))
+    }
+
+    /// A request failed.
+    pub(super) fn failed(&mut self, request: FailedRequest, now: Duration) -> Vec<Finding> {
+        if request.kind.scope() == Scope::Lane {
+            return vec![self.open(request, now)];
+        }
+        if self.breaker.is_open() {
+            if self.breaker.probes_single_ids() {
+                return vec![self.open(request, now)];
+            }
+            // What failed were not the requests but the way to the cloud or the credentials, and that is over.
+            self.breaker = Breaker::default();
+        }
+        if self.answered >= Some(request.begun.mono) {
+            return self.blame(request, now);
+        }
+        if request.kind.scope() == Scope::Failure && self.check.is_none() && !self.has_canary() {
+            self.failures += 1;
+            if self.failures >= MAX_FAILURES.min(self.subjects.len()) {
+                return vec![self.open(request, now)];
+            }
+        }
+        // Of these it is known that they make requests fail: that they do it again tells nothing of the lane.
+        if request.sent.is_special() {
+            return self.blame(request, now);
+        }
+        self.hold(request);
+        self.conclude(now)
+    }
+
+    /// Of tasks that are only part of an answer nobody can say which is the newest. Images are asked for by fewer and
+    /// fewer; the namespaces with most of the tasks that were told of at once without the others.
+    pub(super) fn endless(&mut self, request: FailedRequest, told: &[(Tenant, usize)], now: Duration) -> Vec<Finding> {
+        let tenants = self.tenants_of(&request.ids);
+        if tenants.len() == 1 || request.sent != Sent::Shared {
+            return self.blame(request, now);
+        }
+        let mean = told.iter().map(|(_, tasks)| tasks).sum::<usize>().div_ceil(tenants.len()).max(1);
+        let most: BTreeSet<_> = told.iter().filter(|(_, tasks)| *tasks >= mean).map(|(tenant, _)| *tenant).collect();
+        if most.is_empty() {
+            return self.blame(request, now);
+        }
+        let (heavy, rest): (Vec<_>, Vec<_>) =
+            request.ids.into_iter().partition(|&key| most.contains(&self.subjects[key as usize].tenant));
+        let mut parts: Vec<Vec<u32>> = vec![rest];
+        for tenant in most {
+            self.unsettle(tenant, heavy[0], now);
+            parts.push(heavy.iter().copied().filter(|&key| self.subjects[key as usize].tenant == tenant).collect());
+        }
+        parts.into_iter().filter(|part| !part.is_empty()).for_each(|part| self.add_part(part));
+        Vec::new()
+    }
+
+    /// When a canary is to be asked for, or it is seen that there is none any more.
+    pub(super) fn canary_at(&self) -> Option<Duration> {
+        let check = self.check.as_ref()?;
+        match self.next_canary() {
+            Some(_) => check.next_at(),
+            None => (self.in_flight == 0).then_some(Duration::ZERO),
+        }
+    }
+
+    /// The next canary. If those that were to be asked for are gone meanwhile, what is held is asked for anew.
+    pub(super) fn pick_canary(&mut self, now: Duration) -> Option<Picked> {
+        let Some((tenant, key)) = self.next_canary() else {
+            let held = self.check.take().map(CanaryCheck::into_held).unwrap_or_default();
+            held.into_iter().flat_map(|request| request.ids).for_each(|key| self.put_back(key, now));
+            return None;
+        };
+        if self.subjects[key as usize].place != Place::Part {
+            self.leave(key);
+        }
+        self.check.as_mut()?.ask(tenant, key, now);
+        self.last_canary = Some(tenant);
+        Some(Picked { subjects: vec![key], sent: Sent::Canary, due: None })
+    }
+
+    /// The next probe of a lane whose breaker is open: an id of a namespace of which none was probed, if there is one.
+    pub(super) fn pick_probe(&mut self) -> Option<Picked> {
+        let unprobed = self.next_unprobed();
+        let in_turn = self.namespaces.after(self.last_canary);
+        let candidates = unprobed.into_iter().chain(in_turn.filter_map(|tenant| self.probe_of(tenant)));
+        let (tenant, key) = candidates.chain(self.namespaces.iter().filter_map(|it| self.any_of(it))).next()?;
+        self.leave(key);
+        self.last_canary = Some(tenant);
+        Some(Picked { subjects: vec![key], sent: Sent::Probe, due: None })
+    }
+
+    /// Settles a namespace if each of its ids was answered or is isolated.
+    pub(super) fn settle_namespace(&mut self, tenant: Tenant, tasks: bool, now: Duration) {
+        let ring = if tasks { &mut self.tasks } else { &mut self.resources };
+        if !ring.unsettled.settle(tenant, now) {
+            return;
+        }
+        for key in ring.unsettled.take_all(tenant) {
+            let subject = &mut self.subjects[key as usize];
+            subject.suspect = false;
+            let place = subject.place;
+            self.place(key, place);
+        }
+    }
+
+    /// Holds a request until canaries have told whose fault it is.
+    fn hold(&mut self, request: FailedRequest) {
+        let alone = match request.ids[..] {
+            [key] => Some(key).filter(|key| self.subjects[*key as usize].is_good() || request.sent == Sent::Canary),
+            _ => None,
+        };
+        let failed = alone.map(|key| (self.subjects[key as usize].tenant, key));
+        for &key in &request.ids {
+            self.subjects[key as usize].place = Place::Part;
+        }
+        let check = match &mut self.check {
+            Some(check) => {
+                check.hold(request);
+                check
+            }
+            None => self.check.insert(CanaryCheck::new(request)),
+        };
+        if let Some((tenant, key)) = failed {
+            check.fail(tenant, key);
+        }
+    }
+
+    /// Opens the breaker if all canaries have failed; blames the ids where there is no canary.
+    fn conclude(&mut self, now: Duration) -> Vec<Finding> {
+        let Some(check) = self.check.as_ref().filter(|check| !check.is_waiting()) else { return Vec::new() };
+        if check.next_at().is_some() && self.next_canary().is_some() {
+            return Vec::new();
+        }
+        let failed = !check.failed().is_empty();
+        let mut held = self.check.take().map(CanaryCheck::into_held).unwrap_or_default();
+        match held.pop() {
+            Some(last) if failed => {
+                held.into_iter().flat_map(|request| request.ids).for_each(|key| self.put_back(key, now));
+                vec![self.open(last, now)]
+            }
+            last => held.into_iter().chain(last).flat_map(|request| self.blame(request, now)).collect(),
+        }
+    }
+
+    /// The ids of requests are at fault that began before a request that was answered.
+    fn release(&mut self, answered: Duration, now: Duration) -> Vec<Finding> {
+        let Some(check) = &mut self.check else { return Vec::new() };
+        let released = check.release(answered);
+        if check.is_over() {
+            self.check = None;
+        }
+        released.into_iter().flat_map(|request| self.blame(request, now)).collect()
+    }
+
+    /// The lane as a whole fails: what was asked for is due again, after a probe. Nothing is cut.
+    fn open(&mut self, request: FailedRequest, now: Duration) -> Finding {
+        let FailedRequest { ids, begun, kind, failure, .. } = request;
+        let mut probed = self.check.as_ref().map(|check| check.failed().to_vec()).unwrap_or_default();
+        let held = self.check.take().map(CanaryCheck::into_held).unwrap_or_default();
+        probed.extend(match ids[..] {
+            // That an id is refused which was never answered tells nothing of its namespace.
+            [key] if kind.scope() != Scope::Refusal || self.subjects[key as usize].is_good() => {
+                Some(self.subjects[key as usize].tenant)
+            }
+            _ => None,
+        });
+        let parts = [self.tasks.take_parts(), self.resources.take_parts()].concat();
+        let held = held.into_iter().flat_map(|request| request.ids);
+        ids.into_iter().chain(held).chain(parts).for_each(|key| self.put_back(key, now));
+        if let ErrorKind::Throttled { retry_after } = kind {
+            self.rate.throttled(now + retry_after.unwrap_or_default());
+        }
+        let spacing = Spacing { interval: self.interval, healthy: self.healthy_spacing() };
+        let unprobed = |tenant: Tenant| !probed.contains(&tenant) && !self.breaker.has_probed(tenant);
+        let unprobed = self.namespaces.iter().any(|it| unprobed(it) && self.may_probe(it, kind));
+        let since = self.breaker.failed(kind, begun.mono, now, &probed, unprobed, spacing);
+        Finding::Outage { begun, since, kind, failure }
+    }
+
+    /// One of the ids of a request makes it fail.
+    fn blame(&mut self, request: FailedRequest, now: Duration) -> Vec<Finding> {
+        let FailedRequest { ref ids, sent, .. } = request;
+        match sent {
+            Sent::Isolated => {
+                let tenants = self.tenants_of(ids);
+                self.ring_of(ids[0]).isolation.failed(tenants.into_iter());
+            }
+            Sent::Unsettled(tenant) if self.ring_of(ids[0]).unsettled.completed(tenant, false) => {
+                self.isolate_unanswered(tenant, ids, now);
+            }
+            Sent::Shared | Sent::Canary | Sent::Probe => self.suspect(ids, now),
+            Sent::Unsettled(_) | Sent::Alone => {}
+        }
+        match ids[..] {
+            [key] => {
+                if self.answered.is_some() && !sent.is_special() {
+                    self.spoilers.count(key, now);
+                }
+                vec![Finding::Poison(request)]
+            }
+            _ => {
+                self.cut(request.ids, sent);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A shared request of one namespace was spoiled by it.
+    fn suspect(&mut self, ids: &[u32], now: Duration) {
+        if let [tenant] = self.tenants_of(ids)[..] {
+            self.unsettle(tenant, ids[0], now);
+        }
+    }
+
+    /// Has the parts of a request asked for next.
+    fn cut(&mut self, ids: Vec<u32>, sent: Sent) {
+        let parts = cut(ids.into_iter().map(|key| (self.subjects[key as usize].tenant, key)).collect());
+        for part in parts {
+            match sent {
+                Sent::Isolated => {
+                    self.mark_part(&part);
+                    self.ring_of(part[0]).isolation.add_part(part);
+                }
+                Sent::Shared | Sent::Canary | Sent::Probe | Sent::Unsettled(_) | Sent::Alone => self.add_part(part),
+            }
+        }
+    }
+
+    /// Has a part asked for, with those of its namespace where that is unsettled.
+    fn add_part(&mut self, part: Vec<u32>) {
+        self.mark_part(&part);
+        let tenants = self.tenants_of(&part);
+        let ring = self.ring_of(part[0]);
+        match tenants[..] {
+            [tenant] if ring.unsettled.contains(tenant) => ring.unsettled.add_part(tenant, part),
+            _ => ring.add_part(part),
+        }
+    }
+
+    fn mark_part(&mut self, part: &[u32]) {
+        for &key in part {
+            self.subjects[key as usize].place = Place::Part;
+        }
+    }
+
+    /// Asks for the ids of a namespace without those of others, until each was answered or is isolated; for an hour
+    /// where that happens again and again.
+    fn unsettle(&mut self, tenant: Tenant, like: u32, now: Duration) {
+        let until = self.spoiling.count(tenant, now).unwrap_or_default();
+        let ring = self.ring_of(like);
+        ring.unsettled.add(tenant, until);
+        for key in ring.take_shared(tenant) {
+            let subject = &mut self.subjects[key as usize];
+            subject.suspect = true;
+            let place = subject.place;
+            self.place(key, place);
+            if self.subjects[key as usize].followers.len() > 1 {
+                self.settle_tenant(key);
+            }
+        }
+    }
+
+    /// Isolates those ids of a namespace that were never answered, whose turn to be asked comes sooner that way.
+    fn isolate_unanswered(&mut self, tenant: Tenant, asked: &[u32], now: Duration) {
+        let waiting = self.ring_of(asked[0]).unsettled.take_all(tenant);
+        for key in waiting {
+            if self.subjects[key as usize].followers.is_empty() {
+                self.forget(key);
+            } else if self.subjects[key as usize].was_answered() {
+                self.put_back(key, now);
+            } else {
+                self.subjects[key as usize].isolate();
+                self.place(key, Place::Isolated(Moment::from(now)));
+            }
+        }
+    }
+
+    /// Keeps ids that were answered as canaries.
+    fn note_canaries(&mut self, ids: &[u32]) {
+        let tenant = |key: &u32| self.subjects.get(*key as usize).map(|subject| subject.tenant);
+        for of_one in ids.chunk_by(|a, b| tenant(a) == tenant(b)) {
+            if let Some(tenant) = tenant(&of_one[0]) {
+                self.namespaces.answered(tenant, of_one.iter().copied());
+            }
+        }
+    }
+
+    /// The next canary: of a namespace of which none was asked for, or any other id that was answered before.
+    fn next_canary(&self) -> Option<(Tenant, u32)> {
+        let check = self.check.as_ref()?;
+        let in_turn = || self.namespaces.after(self.last_canary);
+        let of_another = in_turn().filter(|tenant| !check.has_asked(*tenant)).find_map(|it| self.canary_of(it));
+        let not_asked = |key: &u32| !check.has_asked_id(*key);
+        let any = || {
+            let known = in_turn().flat_map(|tenant| self.namespaces.canaries_of(tenant));
+            let found = known.chain(check.held_ids()).filter(not_asked).find(|key| self.may_be_canary(*key));
+            found.map(|key| (self.subjects[key as usize].tenant, key))
+        };
+        of_another.or_else(any)
+    }
+
+    fn has_canary(&self) -> bool {
+        self.namespaces.iter().any(|tenant| self.canary_of(tenant).is_some())
+    }
+
+    fn canary_of(&self, tenant: Tenant) -> Option<(Tenant, u32)> {
+        let is_its = |key: &u32| self.subjects.get(*key as usize).is_some_and(|subject| subject.tenant == tenant);
+        let mut canaries = self.namespaces.canaries_of(tenant).filter(is_its);
+        canaries.find(|key| self.may_be_canary(*key)).map(|key| (tenant, key))
+    }
+
+    /// Whether an id was answered before, and waits or is held.
+    fn may_be_canary(&self, key: u32) -> bool {
+        self.subjects.get(key as usize).filter(|subject| subject.is_good()).is_some_and(|subject| match subject.place {
+            Place::Express(_) | Place::Round(_) | Place::Later(_) => true,
+            Place::Part => self.check.as_ref().is_some_and(|check| check.held_ids().any(|held| held == key)),
+            Place::Isolated(_) | Place::Alone(_) | Place::Flying { .. } => false,
+        })
+    }
+
+    /// An id of a namespace of which none was probed since the breaker opened.
+    fn next_unprobed(&self) -> Option<(Tenant, u32)> {
+        let unprobed = self.namespaces.after(self.last_canary).filter(|tenant| !self.breaker.has_probed(*tenant));
+        unprobed.into_iter().find_map(|tenant| self.probe_of(tenant))
+    }
+
+    /// The id of a namespace that is to be probed.
+    fn probe_of(&self, tenant: Tenant) -> Option<(Tenant, u32)> {
+        let kind = self.breaker.kind()?;
+        let any = || self.any_of(tenant).filter(|_| self.may_probe(tenant, kind));
+        self.canary_of(tenant).or_else(any)
+    }
+
+    fn any_of(&self, tenant: Tenant) -> Option<(Tenant, u32)> {
+        let first = self.tasks.first_of(tenant).or_else(|| self.resources.first_of(tenant));
+        first.map(|key| (tenant, key))
+    }
+
+    /// Whether a probe of a namespace tells something: that an id is refused that was never answered does not.
+    fn may_probe(&self, tenant: Tenant, kind: ErrorKind) -> bool {
+        kind.scope() == Scope::Failure || self.canary_of(tenant).is_some()
+    }
+
+    fn tenants_of(&self, ids: &[u32]) -> Vec<Tenant> {
+        let mut tenants: Vec<_> = ids.iter().map(|&key| self.subjects[key as usize].tenant).collect();
+        tenants.sort_unstable();
+        tenants.dedup();
+        tenants
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Cloud, World, secs};
+    use crate::ecs::ErrorKind;
+
+    /// A cloud that refuses every question in which one of these ids is.
+    fn refusing(bad: &'static [&'static str]) -> Cloud {
+        Box::new(|call| match call.ids.iter().any(|id| bad.contains(&id.as_str())) {
+            true => Err(ErrorKind::Rejected),
+            false => Ok(()),
+        })
+    }
+
+    fn healthy(world: &World, count: usize) -> usize {
+        (0..count).filter(|n| world.phase(&format!("t-{n}")) == "Running").count()
+    }
+
+    const BAD: &[&str] = &["bad-0", "bad-1", "bad-2", "bad-3", "bad-4", "bad-5", "bad-6", "bad-7", "bad-8", "bad-9"];
+
+    #[test]
+    fn refused_ids_that_come_together_harm_no_other() {
+        for count in [20, 500] {
+            let mut world = World::new();
+            (0..count).for_each(|n| world.create(&format!("t-{n}")));
+            world.run(secs(30));
+            world.cloud = refusing(BAD);
+            BAD.iter().for_each(|id| world.create(id));
+            let written = world.writes.len();
+            for _ in 0..30 {
+                world.run(secs(20));
+                assert_eq!(healthy(&world, count), count);
+            }
+            assert!(BAD.iter().all(|id| world.phase(id) == "Error"));
+            assert!(world.writes.len() - written <= 4 * BAD.len(), "{} writes", world.writes.len() - written);
+        }
+    }
+
+    #[test]
+    fn refused_ids_that_come_with_the_first_tasks_harm_no_other() {
+        let mut world = World::new();
+        world.cloud = refusing(BAD);
+        BAD.iter().for_each(|id| world.create(id));
+        (0..50).for_each(|n| world.create(&format!("t-{n}")));
+        world.run(secs(900));
+        assert_eq!(healthy(&world, 50), 50);
+    }
+
+    #[test]
+    fn a_permission_that_comes_back_for_all_but_one_id_heals_all_but_one() {
+        let mut world = World::new();
+        (0..50).for_each(|n| world.create(&format!("t-{n}")));
+        world.cloud = Box::new(|_| Err(ErrorKind::AccessDenied));
+        world.run(secs(400));
+        world.cloud = refusing(&["t-7"]);
+        world.run(secs(900));
+        assert_eq!((healthy(&world, 50), world.phase("t-7")), (49, "Error"));
+    }
+
+    #[test]
+    fn many_refused_ids_leave_turns_for_the_others() {
+        let mut world = World::new();
+        (0..100).for_each(|n| world.create(&format!("t-{n}")));
+        world.run(secs(20));
+        world.cloud = Box::new(|call| match call.ids.iter().any(|id| id.starts_with("x-")) {
+            true => Err(ErrorKind::Rejected),
+            false => Ok(()),
+        });
+        (0..300).for_each(|n| world.create(&format!("x-{n}")));
+        world.run(secs(600));
+        let looks = world.calls_between(300, 600).iter().filter(|call| call.ids.contains(&"t-0".into())).count();
+        assert!(looks >= 25, "{looks} looks at a healthy task in 30 beats");
+    }
+
+    /// Whether a call asks for an id that begins so.
+    fn asks(call: &super::super::tests::Call, prefix: &str) -> bool {
+        call.ids.iter().any(|id| id.starts_with(prefix))
+    }
+
+    /// A world with honest ids of one namespace and refused or breaking ones of others.
+    fn beside(honest: usize, bad: usize, namespaces: &[&'static str], kind: ErrorKind) -> World {
+        let mut world = World::new();
+        world.cloud = Box::new(move |call| if asks(call, "x-") { Err(kind) } else { Ok(()) });
+        world.namespace = "quiet";
+        (0..honest).for_each(|n| world.create(&format!("t-{n}")));
+        for (n, namespace) in (0..bad).zip(namespaces.iter().cycle()) {
+            world.namespace = namespace;
+            world.create(&format!("x-{n}"));
+        }
+        world
+    }
+
+    /// The longest time that an honest id went without a look, from the first second on.
+    fn longest_gap(world: &World, from: u64, to: u64) -> u64 {
+        let gap = |id: String| {
+            let looks = world.calls_between(from, to).into_iter().filter(|call| call.ids.contains(&id));
+            let moments = [secs(from)].into_iter().chain(looks.map(|call| call.at)).chain([secs(to)]);
+            let moments: Vec<_> = moments.collect();
+            moments.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).max().expect("there are two")
+        };
+        (0..20).map(|n| gap(format!("t-{n}"))).max().expect("there are some")
+    }
+
+    const LOUD: [&str; 20] = [
+        "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "a10", "z1", "z2", "z3", "z4", "z5", "z6", "z7", "z8",
+        "z9", "z10",
+    ];
+
+    #[test]
+    fn refused_and_breaking_ids_of_others_harm_nobody_from_the_first_second_on_nor_after_a_restart() {
+        for kind in [ErrorKind::Rejected, ErrorKind::AccessDenied, ErrorKind::Unavailable] {
+            for (bad, namespaces) in [(20, &LOUD[..1]), (200, &LOUD[..1]), (400, &LOUD[..])] {
+                let mut world = beside(100, bad, namespaces, kind);
+                world.run(secs(300));
+                world.restart_after(secs(1));
+                world.run(secs(299));
+                let told: Vec<_> = (0..100).flat_map(|n| world.told(&format!("t-{n}"))).collect();
+                assert!(told.iter().all(|reason| *reason == "TaskRunning"), "{kind:?} {bad}: {told:?}");
+                let gap = longest_gap(&world, 0, 300).max(longest_gap(&world, 301, 600));
+                let bound = 20 + 7 * namespaces.len() as u64 / 4 + 1;
+                assert!(gap <= bound, "{kind:?}, {bad} ids in {}: {gap} s without a look", namespaces.len());
+            }
+        }
+    }
+
+    #[test]
+    fn an_id_that_breaks_the_answer_is_told_so_and_never_stalled() {
+        let mut world = beside(20, 1, &LOUD[..1], ErrorKind::Unavailable);
+        world.run(secs(900));
+        assert_eq!((world.told("x-0"), world.phase("x-0")), (vec!["CloudUnavailable"], "Pending"));
+        assert_eq!(healthy(&world, 20), 20);
+    }
+
+    #[test]
+    fn an_outage_costs_probes_and_no_bisection() {
+        for kind in [ErrorKind::Unavailable, ErrorKind::Unreachable] {
+            let mut world = beside(1_000, 0, &LOUD, kind);
+            world.run(secs(30));
+            world.calls.clear();
+            world.cloud = Box::new(move |_| Err(kind));
+            world.run(secs(300));
+            assert!(world.calls.len() <= 20, "{kind:?}: {} calls in five minutes", world.calls.len());
+            assert!(world.calls.iter().skip(10).all(|call| call.ids.len() == 1 || kind == ErrorKind::Unreachable));
+        }
+    }
+
+    #[test]
+    fn a_lost_permission_is_told_to_everyone_with_few_calls_and_comes_back_within_a_minute() {
+        let mut world = World::new();
+        for n in 0..4_000 {
+            world.namespace = LOUD[n % 20];
+            world.create(&format!("t-{n}"));
+        }
+        world.run(secs(30));
+        world.cloud = Box::new(|_| Err(ErrorKind::AccessDenied));
+        let lost = world.calls.len();
+        world.run(secs(400));
+        assert!(world.calls.len() - lost <= 60, "{} calls", world.calls.len() - lost);
+        assert!((0..4_000).all(|n| world.told(&format!("t-{n}")).last() == Some(&"AccessDenied")));
+        world.restart_after(secs(1));
+        world.run(secs(60));
+        world.cloud = Box::new(|_| Ok(()));
+        world.run(secs(60));
+        assert_eq!(healthy(&world, 4_000), 4_000);
+    }
+
+    #[test]
+    fn isolated_ids_get_one_call_in_four_while_others_are_due() {
+        let mut world = beside(4_000, 2_000, &LOUD, ErrorKind::Rejected);
+        world.run(secs(900));
+        let calls = world.calls_between(600, 900);
+        let refused = calls.iter().filter(|call| asks(call, "x-")).count();
+        assert!((calls.len() / 5..=calls.len() * 27 / 100).contains(&refused), "{refused} of {} calls", calls.len());
+    }
+
+    #[test]
+    fn a_poke_or_an_edit_leaves_an_id_that_was_refused_alone() {
+        let mut world = beside(100, 50, &LOUD[..1], ErrorKind::Rejected);
+        world.run(secs(200));
+        for n in 0..50 {
+            world.ask_for_a_look(&format!("x-{n}"), "now");
+            world.edit(&format!("x-{n}"), serde_json::json!({"taskId": format!("x-{n}"), "timeout": "9h"}));
+        }
+        world.run(secs(100));
+        let shared = world.calls_between(200, 300).into_iter().filter(|call| asks(call, "x-") && call.ids.len() > 1);
+        assert_eq!(shared.count(), 0);
+    }
+
+    #[test]
+    fn an_id_that_spoils_twice_stays_alone_for_an_hour() {
+        let mut world = beside(100, 1, &LOUD[..1], ErrorKind::Rejected);
+        world.cloud = Box::new(|call| {
+            let refused = asks(call, "x-") && call.at.as_secs() / 60 % 2 == 1;
+            if refused { Err(ErrorKind::Rejected) } else { Ok(()) }
+        });
+        world.run(secs(3_000));
+        let spoilt = |call: &&&super::super::tests::Call| call.ids.len() > 1 && asks(call, "x-");
+        assert_eq!(world.calls_between(400, 3_000).iter().filter(spoilt).count(), 0);
+        assert!(longest_gap(&world, 1, 3_000) <= 13);
+    }
+}

@@ -1,0 +1,115 @@
+//! Whether a lane or an id is at fault: when a request fails, ids are asked for alone that were answered before.
+
+use std::time::Duration;
+
+use super::directory::Tenant;
+use super::sent::Sent;
+use crate::clock::Now;
+use crate::ecs::ErrorKind;
+use crate::observation::Failure;
+
+/// Canaries that must all fail before a lane is blamed, of as many namespaces, so that none of those can have it blamed.
+const CANARIES: usize = 3;
+
+/// The next canary need not wait longer than this for the answer to the one before: most answers take a tenth of it.
+const HEDGE: Duration = Duration::from_secs(1);
+
+/// A request that failed.
+#[derive(Debug)]
+pub(super) struct FailedRequest {
+    /// The ids that were asked for.
+    pub(super) ids: Vec<u32>,
+    /// What it was sent for.
+    pub(super) sent: Sent,
+    /// When it began.
+    pub(super) begun: Now,
+    /// What it failed with.
+    pub(super) kind: ErrorKind,
+    /// What is told of it.
+    pub(super) failure: Failure,
+}
+
+/// Requests that failed, held until canaries have told whether their ids are at fault.
+pub(super) struct CanaryCheck {
+    held: Vec<FailedRequest>,
+    asked: Vec<(Tenant, u32)>,
+    failed: Vec<Tenant>,
+    last: Duration,
+}
+
+impl CanaryCheck {
+    /// Holds the first request.
+    pub(super) fn new(request: FailedRequest) -> Self {
+        Self { held: vec![request], asked: Vec::new(), failed: Vec::new(), last: Duration::ZERO }
+    }
+
+    /// Holds one more.
+    pub(super) fn hold(&mut self, request: FailedRequest) {
+        self.held.push(request);
+    }
+
+    /// When the next canary may be asked for; `None`: no more of them.
+    pub(super) fn next_at(&self) -> Option<Duration> {
+        let hedged = if self.is_waiting() { self.last + HEDGE } else { Duration::ZERO };
+        (self.asked.len() < CANARIES).then_some(hedged)
+    }
+
+    /// Whether a canary is still to be answered.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.failed.len() < self.asked.len()
+    }
+
+    /// Whether a canary of a namespace was asked for.
+    pub(super) fn has_asked(&self, tenant: Tenant) -> bool {
+        self.asked.iter().any(|(asked, _)| *asked == tenant)
+    }
+
+    /// Whether an id was asked for as a canary.
+    pub(super) fn has_asked_id(&self, id: u32) -> bool {
+        self.asked.iter().any(|(_, asked)| *asked == id)
+    }
+
+    /// A canary is asked for; it is held no longer.
+    pub(super) fn ask(&mut self, tenant: Tenant, id: u32, now: Duration) {
+        self.asked.push((tenant, id));
+        self.last = now;
+        self.held.iter_mut().for_each(|request| request.ids.retain(|held| *held != id));
+        self.held.retain(|request| !request.ids.is_empty());
+    }
+
+    /// An id that was answered before has failed alone: it counts as a canary, whatever it was asked for.
+    pub(super) fn fail(&mut self, tenant: Tenant, id: u32) {
+        if !self.has_asked_id(id) {
+            self.asked.push((tenant, id));
+        }
+        self.failed.push(tenant);
+    }
+
+    /// The namespaces of the canaries that failed.
+    pub(super) fn failed(&self) -> &[Tenant] {
+        &self.failed
+    }
+
+    /// The ids that are held.
+    pub(super) fn held_ids(&self) -> impl Iterator<Item = u32> {
+        self.held.iter().flat_map(|request| request.ids.iter().copied())
+    }
+
+    /// Lets go of the requests that began before a request that was answered: their ids are at fault. What began later
+    /// is for other canaries to tell.
+    pub(super) fn release(&mut self, answered: Duration) -> Vec<FailedRequest> {
+        self.asked.clear();
+        self.failed.clear();
+        self.held.extract_if(.., |request| request.begun.mono <= answered).collect()
+    }
+
+    /// Lets go of all requests.
+    pub(super) fn into_held(self) -> Vec<FailedRequest> {
+        self.held
+    }
+
+    /// Whether nothing is held any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.held.is_empty()
+    }
+}

@@ -1,0 +1,183 @@
+//! Ids that were refused: asked for alone and slowly, their namespaces in turn, until answers show that they are well
+//! again. Each answer doubles how many of them the next request may hold.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::directory::Tenant;
+use super::turns::{Turns, Waiting};
+use crate::clock::Moment;
+use crate::schedule::BATCH;
+
+/// The isolated ids of one kind in a lane.
+pub(super) struct Isolation {
+    waiting: Turns,
+    /// Parts of requests that failed.
+    parts: VecDeque<Vec<u32>>,
+    /// Namespaces of which an id was just answered, and how many of their ids the next request may hold.
+    healing: BTreeMap<Tenant, usize>,
+    /// Of how many other namespaces the next request may hold an id.
+    crowd: usize,
+    /// Whether the last request was for ids that heal: with others due they take turns.
+    healed_last: bool,
+}
+
+impl Default for Isolation {
+    fn default() -> Self {
+        Self {
+            waiting: Turns::default(),
+            parts: VecDeque::new(),
+            healing: BTreeMap::new(),
+            crowd: 1,
+            healed_last: false,
+        }
+    }
+}
+
+impl Isolation {
+    /// Puts an id in.
+    pub(super) fn insert(&mut self, tenant: Tenant, waiting: Waiting) {
+        self.waiting.insert(tenant, waiting);
+    }
+
+    /// Takes an id out.
+    pub(super) fn remove(&mut self, tenant: Tenant, waiting: Waiting) {
+        self.waiting.remove(tenant, waiting);
+    }
+
+    /// Has a part of a request that failed asked for next.
+    pub(super) fn add_part(&mut self, part: Vec<u32>) {
+        self.parts.push_back(part);
+    }
+
+    /// Gives up on the parts.
+    pub(super) fn take_parts(&mut self) -> impl Iterator<Item = u32> {
+        std::mem::take(&mut self.parts).into_iter().flatten()
+    }
+
+    /// The ids that wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The id of a namespace that waits for the next request.
+    pub(super) fn first_of(&self, tenant: Tenant) -> Option<u32> {
+        self.waiting.first_of(tenant)
+    }
+
+    /// When there is something to ask for.
+    pub(super) fn next_at(&self) -> Option<Duration> {
+        if !self.parts.is_empty() || self.heals() {
+            return Some(Duration::ZERO);
+        }
+        self.waiting.first()
+    }
+
+    /// Takes the ids of the next request; none where nothing is due.
+    pub(super) fn take(&mut self, now: Duration) -> Vec<u32> {
+        if let Some(part) = self.parts.pop_front() {
+            return part;
+        }
+        let others = |it: &mut Self| {
+            let Self { waiting, healing, crowd, .. } = it;
+            waiting.take_one_of_each(now.into(), *crowd, |tenant| !healing.contains_key(&tenant))
+        };
+        let taken = if self.healed_last { others(self) } else { Vec::new() };
+        let taken = if taken.is_empty() { self.take_healing() } else { taken };
+        self.healed_last = !self.healed_last;
+        let taken = if taken.is_empty() { others(self) } else { taken };
+        taken.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Ids of these namespaces were answered.
+    pub(super) fn answered(&mut self, tenants: impl Iterator<Item = Tenant>) {
+        for tenant in tenants {
+            let size = self.healing.entry(tenant).or_insert(1);
+            *size = (*size * 2).min(BATCH);
+        }
+        self.crowd = (self.crowd * 2).min(BATCH);
+        let Self { healing, waiting, .. } = self;
+        healing.retain(|tenant, _| waiting.first_of(*tenant).is_some());
+    }
+
+    /// A request for ids of these namespaces failed.
+    pub(super) fn failed(&mut self, tenants: impl Iterator<Item = Tenant>) {
+        for tenant in tenants {
+            self.healing.remove(&tenant);
+        }
+        self.crowd = 1;
+    }
+
+    fn heals(&self) -> bool {
+        self.healing.keys().any(|tenant| self.waiting.first_of(*tenant).is_some())
+    }
+
+    /// Ids that heal, due or not.
+    fn take_healing(&mut self) -> Vec<Waiting> {
+        let mut taken = Vec::new();
+        for (&tenant, &size) in &self.healing {
+            let most = size.min(BATCH - taken.len());
+            taken.extend(self.waiting.take_from(tenant, most, Moment::MAX));
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    /// `ids` due ids of each of so many namespaces; an id tells its namespace by its hundreds.
+    fn isolation(namespaces: u32, ids: u32) -> Isolation {
+        let mut isolation = Isolation::default();
+        for tenant in 0..namespaces {
+            (0..ids).for_each(|id| isolation.insert(Tenant(tenant), (NOW.into(), tenant * 1_000 + id)));
+        }
+        isolation
+    }
+
+    fn tenants(ids: &[u32]) -> impl Iterator<Item = Tenant> {
+        ids.iter().map(|id| Tenant(id / 1_000))
+    }
+
+    #[test]
+    fn an_account_that_is_well_again_heals_in_few_requests() {
+        for (namespaces, ids) in [(1, 4_000), (20, 200), (200, 20)] {
+            let mut isolation = isolation(namespaces, ids);
+            let mut requests = 0;
+            while isolation.len() > 0 {
+                let taken = isolation.take(NOW);
+                isolation.answered(tenants(&taken));
+                requests += 1;
+            }
+            assert!(requests <= 60, "{namespaces} namespaces of {ids} ids took {requests} requests");
+        }
+    }
+
+    #[test]
+    fn a_refused_namespace_goes_on_alone_and_slows_no_other() {
+        let mut isolation = isolation(2, 400);
+        let mut healed = 0;
+        for _ in 0..24 {
+            let taken = isolation.take(NOW);
+            if taken.iter().any(|id| *id < 1_000) {
+                isolation.failed(tenants(&taken));
+                assert_eq!(taken.len(), 1);
+            } else {
+                healed += taken.len();
+                isolation.answered(tenants(&taken));
+            }
+        }
+        assert_eq!(healed, 400);
+    }
+
+    #[test]
+    fn nothing_is_asked_for_before_it_is_due_unless_it_heals() {
+        let mut isolation = isolation(1, 3);
+        assert_eq!((isolation.take(NOW / 2), isolation.next_at()), (Vec::new(), Some(NOW)));
+        isolation.answered([Tenant(0)].into_iter());
+        assert_eq!((isolation.next_at(), isolation.take(NOW / 2).len()), (Some(Duration::ZERO), 2));
+    }
+}

@@ -1,0 +1,207 @@
+//! Namespaces of which some id makes requests fail: their ids are asked for without those of others, until each was
+//! answered or is isolated.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::time::Duration;
+
+use super::directory::Tenant;
+use super::turns::{Turns, Waiting};
+use crate::clock::Moment;
+use crate::schedule::BATCH;
+
+/// Requests for ids of one namespace that may fail in a row before those are isolated that were never answered: 7 cuts
+/// lead from a batch of 100 ids to a single one.
+const MAX_FAILURES: u8 = 7;
+
+/// The unsettled namespaces of one kind of id in a lane.
+#[derive(Default)]
+pub(super) struct Unsettled {
+    namespaces: BTreeMap<Tenant, Namespace>,
+    waiting: Turns,
+    /// Parts of requests that failed, first in, first out. None of the queues is empty.
+    parts: BTreeMap<Tenant, VecDeque<Vec<u32>>>,
+    /// Who had the last turn.
+    last: Option<Tenant>,
+}
+
+#[derive(Default)]
+struct Namespace {
+    in_flight: usize,
+    /// Failures since the last answer.
+    failures: u8,
+    /// It stays unsettled until then.
+    until: Duration,
+}
+
+impl Unsettled {
+    /// A namespace is unsettled from now on, at least until a moment.
+    pub(super) fn add(&mut self, tenant: Tenant, until: Duration) {
+        let namespace = self.namespaces.entry(tenant).or_default();
+        namespace.until = namespace.until.max(until);
+    }
+
+    /// Whether a namespace is unsettled.
+    pub(super) fn contains(&self, tenant: Tenant) -> bool {
+        self.namespaces.contains_key(&tenant)
+    }
+
+    /// Whether even those ids of a namespace are kept apart that were answered since.
+    pub(super) fn keeps(&self, tenant: Tenant, now: Duration) -> bool {
+        self.namespaces.get(&tenant).is_some_and(|namespace| namespace.until > now)
+    }
+
+    /// Puts an id in.
+    pub(super) fn insert(&mut self, tenant: Tenant, waiting: Waiting) {
+        self.waiting.insert(tenant, waiting);
+    }
+
+    /// Takes an id out, if it is there.
+    pub(super) fn remove(&mut self, tenant: Tenant, waiting: Waiting) {
+        self.waiting.remove(tenant, waiting);
+    }
+
+    /// Has a part of a request that failed asked for.
+    pub(super) fn add_part(&mut self, tenant: Tenant, part: Vec<u32>) {
+        self.parts.entry(tenant).or_default().push_back(part);
+    }
+
+    /// Gives up on all parts.
+    pub(super) fn take_parts(&mut self) -> impl Iterator<Item = u32> {
+        std::mem::take(&mut self.parts).into_values().flatten().flatten()
+    }
+
+    /// Takes out all ids of a namespace, those in parts first.
+    pub(super) fn take_all(&mut self, tenant: Tenant) -> Vec<u32> {
+        let parts = self.parts.remove(&tenant).into_iter().flatten().flatten();
+        let mut taken: Vec<_> = parts.collect();
+        taken.extend(self.waiting.take_from(tenant, usize::MAX, Moment::MAX).into_iter().map(|(_, id)| id));
+        taken
+    }
+
+    /// The ids that wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The id of a namespace that is due first.
+    pub(super) fn first_of(&self, tenant: Tenant) -> Option<u32> {
+        self.waiting.first_of(tenant)
+    }
+
+    /// When there is something to ask for.
+    pub(super) fn next_at(&self) -> Option<Duration> {
+        if self.parts.is_empty() { self.waiting.first() } else { Some(Duration::ZERO) }
+    }
+
+    /// Takes the ids of the next request, of the namespace in turn; none where nothing is due.
+    pub(super) fn take(&mut self, now: Duration) -> Option<(Tenant, Vec<u32>)> {
+        let tenant = self.next_in_turn(now)?;
+        self.last = Some(tenant);
+        let namespace = self.namespaces.entry(tenant).or_default();
+        namespace.in_flight += 1;
+        if let Some(parts) = self.parts.get_mut(&tenant) {
+            let part = parts.pop_front().unwrap_or_default();
+            if parts.is_empty() {
+                self.parts.remove(&tenant);
+            }
+            return Some((tenant, part));
+        }
+        // Filled up with what is not due yet: the sooner each was asked for, the sooner the namespace is settled.
+        let most = if namespace.until > now { now.into() } else { Moment::MAX };
+        let taken = self.waiting.take_from(tenant, BATCH, most);
+        Some((tenant, taken.into_iter().map(|(_, id)| id).collect()))
+    }
+
+    /// A request for ids of a namespace has come to its end, whatever it was.
+    pub(super) fn landed(&mut self, tenant: Tenant) {
+        if let Some(namespace) = self.namespaces.get_mut(&tenant) {
+            namespace.in_flight = namespace.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// A request for ids of a namespace was answered, or failed for their fault. Returns whether that happened so often
+    /// in a row that the ids are isolated that were never answered.
+    pub(super) fn completed(&mut self, tenant: Tenant, answered: bool) -> bool {
+        let Some(namespace) = self.namespaces.get_mut(&tenant) else { return false };
+        namespace.failures = if answered { 0 } else { namespace.failures.saturating_add(1) };
+        namespace.failures >= MAX_FAILURES
+    }
+
+    /// Lets a namespace go whose ids have all been answered or are isolated. Returns whether it is settled; what still
+    /// waits is then to be put where the ids of others wait.
+    pub(super) fn settle(&mut self, tenant: Tenant, now: Duration) -> bool {
+        let Some(namespace) = self.namespaces.get(&tenant) else { return false };
+        let waits = self.parts.contains_key(&tenant) || namespace.in_flight > 0;
+        let is_kept = namespace.until > now;
+        let is_served = self.waiting.first_of(tenant).is_none();
+        let settled = !waits && !is_kept && (is_served || namespace.until > Duration::ZERO);
+        if settled {
+            self.namespaces.remove(&tenant);
+        }
+        settled
+    }
+
+    fn next_in_turn(&self, now: Duration) -> Option<Tenant> {
+        let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
+        let with_parts = self.parts.range((after, Bound::Unbounded)).next().or_else(|| self.parts.first_key_value());
+        let with_parts = with_parts.map(|(tenant, _)| *tenant);
+        let due = self.waiting.next_due(self.last, now.into());
+        let distance = |tenant: &Tenant| (Some(*tenant) <= self.last, *tenant);
+        with_parts.into_iter().chain(due).min_by_key(distance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    fn unsettled(namespaces: u32, ids: u32) -> Unsettled {
+        let mut unsettled = Unsettled::default();
+        for tenant in 0..namespaces {
+            unsettled.add(Tenant(tenant), Duration::ZERO);
+            (0..ids).for_each(|id| unsettled.insert(Tenant(tenant), (NOW.into(), tenant * 1_000 + id)));
+        }
+        unsettled
+    }
+
+    #[test]
+    fn namespaces_take_turns_and_their_parts_are_first_in_first_out() {
+        let mut unsettled = unsettled(2, 1);
+        unsettled.add_part(Tenant(1), vec![7, 8]);
+        unsettled.add_part(Tenant(1), vec![9]);
+        let taken: Vec<_> = std::iter::from_fn(|| unsettled.take(NOW)).collect();
+        let expected = [(0, vec![0]), (1, vec![7, 8]), (1, vec![9]), (1, vec![1_000])];
+        assert_eq!(taken, expected.map(|(tenant, ids)| (Tenant(tenant), ids)));
+    }
+
+    #[test]
+    fn a_namespace_is_settled_once_nothing_of_it_waits_or_is_under_way() {
+        let mut unsettled = unsettled(1, 1);
+        assert!(!unsettled.settle(Tenant(0), NOW));
+        unsettled.take(NOW);
+        assert!(!unsettled.settle(Tenant(0), NOW));
+        unsettled.landed(Tenant(0));
+        assert!(unsettled.settle(Tenant(0), NOW));
+        assert!(!unsettled.contains(Tenant(0)));
+    }
+
+    #[test]
+    fn one_that_spoils_again_and_again_is_kept_apart_for_its_time() {
+        let mut unsettled = unsettled(1, 0);
+        unsettled.add(Tenant(0), 2 * NOW);
+        assert!(unsettled.keeps(Tenant(0), NOW) && !unsettled.settle(Tenant(0), NOW));
+        assert!(!unsettled.keeps(Tenant(0), 2 * NOW) && unsettled.settle(Tenant(0), 2 * NOW));
+    }
+
+    #[test]
+    fn seven_failures_in_a_row_isolate_what_was_never_answered() {
+        let mut unsettled = unsettled(1, 0);
+        let mut fails = |answered| unsettled.completed(Tenant(0), answered);
+        let first = [(); 6].map(|()| fails(false));
+        assert_eq!((first, fails(true)), ([false; 6], false));
+        assert_eq!([(); 7].map(|()| fails(false)), [false, false, false, false, false, false, true]);
+    }
+}
