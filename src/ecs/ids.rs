@@ -112,6 +112,14 @@ impl Batch {
         }
     }
 
+    /// Whether it asks for the tasks of images.
+    pub fn is_of_images(&self) -> bool {
+        match self {
+            Self::Tasks(_) => false,
+            Self::Resources(_) => true,
+        }
+    }
+
     /// The numbered parameters of the call, counted from 1.
     pub(crate) fn parameters(&self) -> Vec<(&str, &str)> {
         match self {

@@ -67,6 +67,8 @@ pub(super) struct Lane {
     credit: i32,
     pub(super) in_flight: usize,
     special_in_flight: usize,
+    /// Questions about images under way: at most one, as nobody knows beforehand how many pages its answer has.
+    images_in_flight: usize,
     most_in_flight: usize,
     pub(super) interval: Duration,
     /// When it has something to ask, as far as the agenda of all lanes knows.
@@ -115,6 +117,7 @@ impl Lane {
             credit: 0,
             in_flight: 0,
             special_in_flight: 0,
+            images_in_flight: 0,
             // Calls that take up to 2 s do not lower the rate; a hanging lane holds no more.
             most_in_flight: (qps * 2.0).ceil().max(2.0) as usize,
             interval,
@@ -207,8 +210,8 @@ impl Lane {
         if self.breaker.probes_single_ids() {
             return (!self.is_empty()).then(|| ready(self.breaker.next_probe()));
         }
-        let shared = [&self.tasks, &self.resources].map(Ring::shared_at).into_iter().flatten();
-        let later = [&self.tasks, &self.resources].map(Ring::later_at).into_iter().flatten();
+        let shared = self.askable().filter_map(Ring::shared_at);
+        let later = self.askable().filter_map(Ring::later_at);
         let ready = shared.chain(later).chain(self.canary_at()).min().map(ready);
         let next = [ready, self.special_at()].into_iter().flatten().min();
         next.map(|at| at.max(self.breaker.next_probe()))
@@ -224,6 +227,7 @@ impl Lane {
         self.rate.take(now);
         self.in_flight += 1;
         self.special_in_flight += usize::from(sent.is_special());
+        self.images_in_flight += usize::from(batch.is_of_images());
         let lag = due.filter(|_| !self.is_probing()).map(|due| now.saturating_sub(due));
         Some(Asked { subjects, sent, batch, lag })
     }
@@ -241,6 +245,7 @@ impl Lane {
     pub(super) fn landed(&mut self, ids: &[u32], sent: Sent) {
         self.in_flight -= 1;
         self.special_in_flight -= usize::from(sent.is_special());
+        self.images_in_flight -= usize::from(matches!(self.id_of(ids[0]), SubjectId::Resource(_)));
         if let Sent::Unsettled(tenant) = sent {
             self.ring_of(ids[0]).unsettled.landed(tenant);
         }
@@ -328,7 +333,8 @@ impl Lane {
             return self.pick_canary(now);
         }
         let is_due = |at: Option<Duration>| at.is_some_and(|at| at <= now);
-        let [tasks, resources] = [&self.tasks, &self.resources].map(|ring| is_due(ring.shared_at()));
+        let tasks = is_due(self.tasks.shared_at());
+        let resources = self.may_ask_images() && is_due(self.resources.shared_at());
         let shared = tasks || resources;
         let special = is_due(self.special_at()) && (!shared || self.credit >= SHARED_PER_SPECIAL);
         if special {
@@ -344,12 +350,27 @@ impl Lane {
     }
 
     fn pick_special(&mut self, now: Duration) -> Option<Picked> {
-        self.last_were_tasks = !self.last_were_tasks;
-        let (first, second) = match self.last_were_tasks {
-            true => (&mut self.tasks, &mut self.resources),
-            false => (&mut self.resources, &mut self.tasks),
+        let images = self.may_ask_images();
+        let images_first = images && self.last_were_tasks;
+        let first = if images_first { self.resources.pick_special(now) } else { self.tasks.pick_special(now) };
+        let is_first = first.is_some();
+        let picked = match is_first {
+            true => first,
+            false if images_first => self.tasks.pick_special(now),
+            false if images => self.resources.pick_special(now),
+            false => None,
         };
-        first.pick_special(now).or_else(|| second.pick_special(now))
+        self.last_were_tasks = images_first != is_first;
+        picked
+    }
+
+    /// The queues that may be asked from now.
+    fn askable(&self) -> impl Iterator<Item = &Ring> {
+        [&self.tasks].into_iter().chain(Some(&self.resources).filter(|_| self.may_ask_images()))
+    }
+
+    fn may_ask_images(&self) -> bool {
+        self.images_in_flight == 0
     }
 
     /// When there is something to ask for that may make requests fail. Unless it has waited for its share it takes no call
@@ -359,7 +380,7 @@ impl Lane {
         if self.special_in_flight >= (self.most_in_flight / 2).max(1) {
             return None;
         }
-        let at = [&self.tasks, &self.resources].map(Ring::special_at).into_iter().flatten().min()?;
+        let at = self.askable().filter_map(Ring::special_at).min()?;
         let has_share = self.credit >= SHARED_PER_SPECIAL;
         Some(at.max(if has_share { self.rate.ready_at() } else { self.rate.idle_at() }))
     }

@@ -72,7 +72,7 @@ impl Index {
     /// A question was answered, or failed.
     pub fn answered(&mut self, question: Question, result: Result<Answer, Error>, now: Now) {
         let Question { lane, tenant, sent, .. } = question;
-        let asked_tasks = matches!(question.batch, Batch::Tasks(_));
+        let asked_tasks = !question.batch.is_of_images();
         let calls = result.as_ref().map_or_else(|error| error.calls, |answer| answer.calls);
         let more = calls.saturating_sub(1);
         self.lanes[lane].landed(&question.subjects, sent);
