@@ -307,9 +307,11 @@ impl Lane {
     /// Asks for the ids of a namespace without those of others, until each was answered or is isolated; for an hour
     /// where that happens again and again.
     fn unsettle(&mut self, tenant: Tenant, like: u32, now: Duration) {
-        let until = self.spoiling.count(tenant, now).unwrap_or_default();
+        if !self.ring(like).unsettled.contains(tenant) {
+            let until = self.spoiling.count(tenant, now).unwrap_or_default();
+            self.ring_of(like).unsettled.add(tenant, until);
+        }
         let ring = self.ring_of(like);
-        ring.unsettled.add(tenant, until);
         for key in ring.take_shared(tenant) {
             let subject = &mut self.subjects[key as usize];
             subject.suspect = true;
