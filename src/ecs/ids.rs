@@ -121,7 +121,7 @@ impl Batch {
     }
 
     /// The numbered parameters of the call, counted from 1.
-    pub(crate) fn parameters(&self) -> Vec<(&str, &str)> {
+    pub fn parameters(&self) -> Vec<(&str, &str)> {
         match self {
             Self::Tasks(ids) => numbered(&TASK_IDS, ids.0.iter().map(TaskId::as_str)),
             Self::Resources(ids) => numbered(&RESOURCE_IDS, ids.0.iter().map(ResourceId::as_str)),

@@ -1,0 +1,329 @@
+//! What must hold after any run. Each statement is a function; it gives how often it had something to check, or the first
+//! thing that speaks against it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::clocks::secs;
+use crate::cloud::{Ill, Stage};
+use crate::record::Told;
+use crate::scenario::Object;
+use crate::truth::{Run, SLACK};
+
+/// How often something was checked and held, or what speaks against it.
+type Verdict = Result<usize, String>;
+
+/// What became of a statement in a run.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) statement: &'static str,
+    pub(crate) checked: usize,
+    pub(crate) against: Option<String>,
+}
+
+type Statement = (&'static str, fn(&Run<'_>) -> Verdict);
+
+macro_rules! statements {
+    ($($statement:ident)*) => { &[$((stringify!($statement), $statement)),*] };
+}
+
+pub(crate) const STATEMENTS: &[Statement] = statements![
+    no_gap_was_too_long
+    nobody_was_told_what_was_not_its_own
+    nobody_honest_was_stalled
+    no_end_was_made_up
+    no_end_was_missed_or_taken_back
+    calls_stayed_within_the_accounts_rate
+    a_permission_that_came_back_healed_within_a_minute
+    every_image_task_shows_the_truth_in_the_end
+    what_is_refused_or_breaks_answers_is_told_so
+    nobody_wrote_after_its_term
+];
+
+/// Checks all statements.
+pub(crate) fn check(run: &Run<'_>) -> Vec<Finding> {
+    let find = |(statement, holds): &Statement| match holds(run) {
+        Ok(checked) => Finding { statement, checked, against: None },
+        Err(against) => Finding { statement, checked: 1, against: Some(against) },
+    };
+    STATEMENTS.iter().map(find).collect()
+}
+
+/// Whatever comes between the decision and the stored status: a write that is on its way or waits for its turn.
+const WRITE: Duration = secs(5);
+
+/// What brought a reason may be so old when the reason is stored: a call that is given up after 10 s, and its write.
+const OLD_NEWS: Duration = secs(20);
+
+/// Every honest ImageTask is looked at again and again, from its arrival until it is known to be over.
+fn no_gap_was_too_long(run: &Run<'_>) -> Verdict {
+    let mut worst: Option<(Duration, String)> = None;
+    let mut checked = 0;
+    for (place, object) in run.honest() {
+        let looks: Vec<_> = run.looks(object).iter().map(|call| call.begun).collect();
+        for (from, to) in run.eligible(place) {
+            let within = looks.iter().copied().filter(|at| (from..to).contains(at));
+            let moments: Vec<_> = [from].into_iter().chain(within).chain([to]).collect();
+            for pair in moments.windows(2) {
+                checked += 1;
+                let (gap, most) = (pair[1] - pair[0], run.longest_gap(object, (pair[0], pair[1])));
+                if gap > most && worst.as_ref().is_none_or(|(before, _)| gap - most > *before) {
+                    let what = format!(
+                        "{} was not looked at from {:?} to {:?}, {gap:?}; at most {most:?}",
+                        run.name(place),
+                        pair[0],
+                        pair[1]
+                    );
+                    worst = Some((gap - most, what));
+                }
+            }
+        }
+    }
+    worst.map_or(Ok(checked), |(_, what)| Err(what))
+}
+
+/// A reason is only ever told to whom it is true of, or was until just before.
+fn nobody_was_told_what_was_not_its_own(run: &Run<'_>) -> Verdict {
+    each_told(run, |place, object, before, told| {
+        let news = before.is_none_or(|before| before.reason != told.reason);
+        let is_true = !news || is_its_own(run, place, object, told);
+        holds(is_true, || shown(run, told))
+    })
+}
+
+fn is_its_own(run: &Run<'_>, place: usize, object: &Object, told: &Told) -> bool {
+    let since = told.at.saturating_sub(OLD_NEWS);
+    let ail = |kind: fn(Ill) -> bool| {
+        let mut all = run.scenario.cloud.troubles.iter();
+        all.any(|it| it.account == object.account && it.from <= told.at && it.to >= since && kind(it.ill))
+    };
+    let said = |word: &str| run.task(object).said(word, told.at);
+    match told.reason.as_str() {
+        "TaskPending" => said("Pending"),
+        "TaskRunning" => said("Running"),
+        "TaskSucceeded" => said("Succeeded"),
+        "TaskFailed" => said("Failed"),
+        "Throttled" => ail(|ill| matches!(ill, Ill::Throttled(_))),
+        "CloudUnavailable" => ail(|ill| matches!(ill, Ill::Hangs | Ill::Unreachable | Ill::Page(_))),
+        "AccessDenied" => ail(|ill| ill == Ill::Denied),
+        "Suspended" => run.record.suspended.contains_key(&place),
+        // Whether it fell at its time is another statement.
+        "DeadlineExceeded" => object.timeout.is_some(),
+        _ => false,
+    }
+}
+
+/// An honest ImageTask is Stalled only by its own end, or by trouble of its own account that has lasted for the grace.
+fn nobody_honest_was_stalled(run: &Run<'_>) -> Verdict {
+    each_told(run, |_, object, _, told| {
+        let lasted = run.scenario.cloud.troubles.iter().any(|it| {
+            it.account == object.account
+                && it.ill == Ill::Denied
+                && told.at >= it.from + run.scenario.limits.stuck_after
+        });
+        holds(!told.stalled || told.is_end() || lasted, || shown(run, told))
+    })
+}
+
+/// An ImageTask ends by the cloud's word, said by then, or by its own timeout, truly past, after which the cloud was asked
+/// and named no end, or gave no answer for a minute in which the program could ask.
+fn no_end_was_made_up(run: &Run<'_>) -> Verdict {
+    each_told(run, |place, object, before, told| {
+        if !told.is_end() || before.is_some_and(Told::is_end) {
+            return Ok(());
+        }
+        let said = |word: &str| run.task(object).said(word, told.at);
+        let is_true = match told.reason.as_str() {
+            "TaskSucceeded" => said("Succeeded"),
+            "TaskFailed" => said("Failed"),
+            "DeadlineExceeded" => {
+                run.deadline(place).is_some_and(|deadline| has_missed(run, object, deadline, told.at))
+            }
+            _ => false,
+        };
+        holds(is_true, || {
+            format!(
+                "{}; the cloud's own end is at {:?}, the deadline at {:?}",
+                shown(run, told),
+                run.end(object),
+                run.deadline(place)
+            )
+        })
+    })
+}
+
+/// Whether a timeout was right to fall by then: an answer to a question put after it told no end; or nothing could be
+/// learnt for a minute.
+fn has_missed(run: &Run<'_>, object: &Object, deadline: Duration, at: Duration) -> bool {
+    let asked = run.looks(object).iter().any(|call| {
+        // The API server's dates are whole seconds, so that the deadline may seem a second nearer or farther.
+        call.begun + SLACK >= deadline && call.begun <= at && run.end(object).is_none_or(|end| call.begun < end)
+    });
+    let running: Duration =
+        run.record.tenures.iter().map(|it| it.to.min(at).saturating_sub(it.from.max(deadline))).sum();
+    let ill = run.ill(object.account).iter().any(|(from, to)| *from <= at && *to >= deadline);
+    at + SLACK >= deadline && (asked || ill && running + SLACK >= secs(60))
+}
+
+/// What the cloud tells as over is stored as over soon, and stays so.
+fn no_end_was_missed_or_taken_back(run: &Run<'_>) -> Verdict {
+    let mut checked = each_told(run, |_, _, before, told| {
+        let kept =
+            before.is_none_or(|before| !before.is_end() || before.phase == told.phase && before.reason == told.reason);
+        holds(kept, || format!("after an end: {}", shown(run, told)))
+    })?;
+    for (place, object) in run.honest() {
+        let Some(end) = run.end(object) else { continue };
+        let looks = run.looks(object);
+        let Some(look) = looks.iter().find(|call| call.begun >= end) else { continue };
+        let answered = look.pages.last().copied().unwrap_or(look.begun);
+        let mut tenures = run.record.tenures.iter();
+        let goes_on = tenures.any(|it| it.process == look.process && it.from <= look.begun && it.to > answered + WRITE);
+        let out = run.scenario.outages.iter().any(|(from, to)| *from <= answered + WRITE && *to + secs(30) >= answered);
+        if goes_on && !out && !run.record.deleted.contains_key(&place) {
+            checked += 1;
+            let told = run.told_end(place);
+            holds(told.is_some_and(|at| at <= answered + WRITE), || {
+                format!("{} is over, which was answered at {answered:?} and told at {told:?}", run.name(place))
+            })?;
+        }
+    }
+    Ok(checked)
+}
+
+/// Any stretch of time holds no more calls of a lane than its rate allows, and a burst of two; a page is a call, and the
+/// pages of one question come one after the other. A process that is started anew knows nothing of the calls before.
+fn calls_stayed_within_the_accounts_rate(run: &Run<'_>) -> Verdict {
+    let mut lanes: BTreeMap<(usize, &str, &str), (Vec<Duration>, usize)> = BTreeMap::new();
+    for call in &run.record.calls {
+        let (pages, most) = lanes.entry((call.process, &call.key, &call.region)).or_default();
+        // The first page is asked for when the question is put.
+        pages.push(call.begun);
+        pages.extend(call.pages.iter().skip(1));
+        *most = (*most).max(call.pages.len());
+    }
+    let mut checked = 0;
+    for (lane, (mut calls, pages)) in lanes {
+        calls.sort_unstable();
+        let allowed = 2.0 + pages.saturating_sub(1) as f64 + 0.01;
+        let (mut level, mut last) = (0.0_f64, Duration::ZERO);
+        for at in calls {
+            level = (level - run.scenario.limits.qps * (at - last).as_secs_f64()).max(0.0) + 1.0;
+            last = at;
+            checked += 1;
+            holds(level <= allowed, || format!("lane {lane:?} is {level:.2} calls ahead of its rate at {at:?}"))?;
+        }
+    }
+    Ok(checked)
+}
+
+/// When an account has its permission back, each of its ImageTasks is looked at within a minute in which a process led.
+fn a_permission_that_came_back_healed_within_a_minute(run: &Run<'_>) -> Verdict {
+    let mut checked = 0;
+    let lost = run.scenario.cloud.troubles.iter().filter(|it| it.ill == Ill::Denied);
+    for (trouble, (place, object)) in lost.flat_map(|it| run.honest().map(move |honest| (it, honest))) {
+        let by = trouble.to + run.healing(object.account);
+        let led = run.record.tenures.iter().any(|it| it.from <= trouble.to && it.to >= by);
+        let goes_on = run.told_end(place).is_none_or(|at| at > by) && run.record.created[&place] < trouble.to;
+        if object.account == trouble.account && led && goes_on {
+            checked += 1;
+            let looked = run.looks(object).iter().any(|call| (trouble.to..by).contains(&call.begun));
+            holds(looked, || format!("{} was not looked at from {:?} to {by:?}", run.name(place), trouble.to))?;
+        }
+    }
+    Ok(checked)
+}
+
+/// A while after all trouble every honest ImageTask shows what the cloud says of its task, and its own end.
+fn every_image_task_shows_the_truth_in_the_end(run: &Run<'_>) -> Verdict {
+    let mut checked = 0;
+    for (place, object) in run.honest().filter(|(place, _)| !run.record.deleted.contains_key(place)) {
+        let told = run.told_of(place).last();
+        let reason = told.map(|told| told.reason.as_str());
+        let Stage::Word(word) = run.task(object).at(run.scenario.end) else { continue };
+        let expected = format!("Task{word}");
+        checked += 1;
+        let is_true = reason == Some(&expected) || reason == Some("DeadlineExceeded") && run.deadline(place).is_some();
+        let observed = told.is_some_and(|told| told.status["observedGeneration"].as_i64() >= Some(1));
+        holds(is_true && observed, || format!("{} tells {reason:?}, but the cloud says {word}", run.name(place)))?;
+    }
+    Ok(checked)
+}
+
+/// What the cloud refuses is told so, and what breaks its answers is told that, and is never Stalled.
+fn what_is_refused_or_breaks_answers_is_told_so(run: &Run<'_>) -> Verdict {
+    let mut checked = 0;
+    for (place, object) in run.scenario.objects.iter().enumerate().filter(|(_, object)| !object.honest) {
+        let mut stages = run.thing(object).script.iter().map(|(_, stage)| *stage);
+        let breaks_always = stages.all(|stage| matches!(stage, Stage::Breaks(_)));
+        for told in run.told_of(place).filter(|_| breaks_always) {
+            checked += 1;
+            let denied =
+                run.scenario.cloud.troubles.iter().any(|it| it.ill == Ill::Denied && it.account == object.account);
+            holds(denied || !told.stalled && told.reason == "CloudUnavailable", || shown(run, told))?;
+        }
+        let expected = match run.thing(object).at(run.scenario.end) {
+            Stage::Refused(_, 403) => "AccessDenied",
+            Stage::Refused(..) | Stage::Endless => "RequestRejected",
+            Stage::Breaks(_) => "CloudUnavailable",
+            Stage::Word(_) => continue,
+        };
+        if run.thing(object).script.last().is_some_and(|(from, _)| *from > run.scenario.calm)
+            || run.record.deleted.contains_key(&place)
+        {
+            continue;
+        }
+        checked += 1;
+        let told = run.told_of(place).last().map(|told| told.reason.as_str());
+        holds(told == Some(expected), || format!("{} tells {told:?}, but {expected} is true", run.name(place)))?;
+    }
+    Ok(checked)
+}
+
+/// With an election nobody sends a status when its term is over, by the true time.
+fn nobody_wrote_after_its_term(run: &Run<'_>) -> Verdict {
+    let mut checked = 0;
+    for sent in &run.record.sent {
+        if let Some(term) = sent.term {
+            checked += 1;
+            holds(sent.at <= term, || {
+                format!(
+                    "process {} wrote to {} at {:?}, its term was over at {term:?}",
+                    sent.process,
+                    run.name(sent.object),
+                    sent.at
+                )
+            })?;
+        }
+    }
+    Ok(checked)
+}
+
+/// Checks each status of each honest ImageTask, beside the one before.
+fn each_told(run: &Run<'_>, check: impl Fn(usize, &Object, Option<&Told>, &Told) -> Result<(), String>) -> Verdict {
+    let mut before: BTreeMap<usize, &Told> = BTreeMap::new();
+    let mut checked = 0;
+    for told in &run.record.told {
+        let object = &run.scenario.objects[told.object];
+        if object.honest {
+            checked += 1;
+            check(told.object, object, before.insert(told.object, told), told)?;
+        }
+    }
+    Ok(checked)
+}
+
+fn holds(holds: bool, against: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(against()) }
+}
+
+fn shown(run: &Run<'_>, told: &Told) -> String {
+    format!(
+        "{} was told {} {} at {:?}, Stalled: {}",
+        run.name(told.object),
+        told.phase,
+        told.reason,
+        told.at,
+        told.stalled
+    )
+}

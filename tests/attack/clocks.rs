@@ -1,0 +1,84 @@
+//! The clocks of the world, all in one place: the true time, and what a machine and the API server make of it.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+/// What a process can read at a moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clocks {
+    /// Since the process started, without the time in which the machine slept.
+    pub(crate) mono: Duration,
+    /// Since the process started, with it.
+    pub(crate) boot: Duration,
+    /// The time of day as the machine has it.
+    pub(crate) wall: Timestamp,
+}
+
+/// A machine, whose clock on the wall may be wrong and whose monotonic clock stands still while it sleeps.
+#[derive(Debug, Default)]
+pub(crate) struct Machine {
+    slept: Duration,
+    shift: SignedDuration,
+}
+
+impl Machine {
+    /// What a process reads that started when `start` was read of the monotonic clock, and at `born` of true time.
+    pub(crate) fn read(&self, now: Duration, start: Duration, born: Duration) -> Clocks {
+        Clocks {
+            mono: self.mono(now).saturating_sub(start),
+            boot: now.saturating_sub(born),
+            wall: wall(now) + self.shift,
+        }
+    }
+
+    /// The monotonic clock.
+    pub(crate) fn mono(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.slept)
+    }
+
+    /// It slept this long.
+    pub(crate) fn sleep(&mut self, time: Duration) {
+        self.slept += time;
+    }
+
+    /// Its clock on the wall is set, so much ahead of the true time.
+    pub(crate) fn set(&mut self, ahead: SignedDuration) {
+        self.shift = ahead;
+    }
+}
+
+/// The true time of day.
+pub(crate) fn wall(now: Duration) -> Timestamp {
+    Timestamp::from_second(1_700_000_000).expect("it is in range") + now
+}
+
+/// The `Date` of the API server's answers, in whole seconds; single ones are wrong by two hours, never two in a row.
+pub(crate) struct Dates {
+    dice: fastrand::Rng,
+    may_be_false: bool,
+    last_was_false: bool,
+}
+
+impl Dates {
+    pub(crate) fn new(seed: u64, may_be_false: bool) -> Self {
+        Self { dice: fastrand::Rng::with_seed(seed), may_be_false, last_was_false: false }
+    }
+
+    /// The date of an answer that is given now.
+    pub(crate) fn give(&mut self, now: Duration) -> Timestamp {
+        let is_false = self.may_be_false && !self.last_was_false && self.dice.u8(..4) == 0;
+        self.last_was_false = is_false;
+        let true_date = Timestamp::from_second(wall(now).as_second()).expect("it is in range");
+        let off = SignedDuration::from_hours(if self.dice.bool() { 2 } else { -2 });
+        if is_false { true_date + off } else { true_date }
+    }
+}
+
+pub(crate) const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(crate) const fn millis(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}

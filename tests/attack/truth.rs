@@ -1,0 +1,234 @@
+//! What was true in a run, and what follows from it: when an ImageTask was to be looked at, and what the rate left to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::clocks::secs;
+use crate::cloud::{HANG, Ill, MOST_PAGES, Stage, Thing, Trouble};
+use crate::record::{Call, Record, Told};
+use crate::scenario::{Object, Scenario, Target};
+
+/// From when to when.
+pub(crate) type Window = (Duration, Duration);
+
+/// A question is answered within this where nothing is wrong: two pages of 300 ms, and the steps of the watch.
+pub(crate) const SLACK: Duration = secs(1);
+
+/// A run, and what is known of it.
+pub(crate) struct Run<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) record: &'a Record,
+    /// The answered calls that told of an id, by account and id.
+    looks: BTreeMap<usize, BTreeMap<&'a str, Vec<&'a Call>>>,
+    /// What was told of each ImageTask, in order.
+    told: BTreeMap<usize, Vec<&'a Told>>,
+    /// When ids came to spoil calls that nothing stored spoke of: namespace, and the calls that finding one takes.
+    unseen: Vec<(Duration, &'a str, usize)>,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(scenario: &'a Scenario, record: &'a Record) -> Self {
+        let mut looks: BTreeMap<_, BTreeMap<_, Vec<&Call>>> = BTreeMap::new();
+        for call in record.calls.iter().filter(|call| call.answered) {
+            let Some((account, ..)) = scenario.cloud.keys.get(&call.key) else { continue };
+            let of_account = looks.entry(*account).or_default();
+            call.ids.iter().for_each(|id| of_account.entry(id.as_str()).or_default().push(call));
+        }
+        let mut told: BTreeMap<_, Vec<&Told>> = BTreeMap::new();
+        record.told.iter().for_each(|one| told.entry(one.object).or_default().push(one));
+        let mut run = Self { scenario, record, looks, told, unseen: Vec::new() };
+        run.unseen = run.unseen();
+        run
+    }
+
+    pub(crate) fn honest(&self) -> impl Iterator<Item = (usize, &'a Object)> + use<'a> {
+        let created = &self.record.created;
+        self.scenario.objects.iter().enumerate().filter(|(place, object)| object.honest && created.contains_key(place))
+    }
+
+    pub(crate) fn name(&self, object: usize) -> String {
+        format!("{}/{}", self.scenario.objects[object].namespace, self.scenario.objects[object].name)
+    }
+
+    pub(crate) fn thing(&self, object: &Object) -> &'a Thing {
+        &self.scenario.cloud.things[&(object.account, object.id().to_owned())]
+    }
+
+    /// The task that an ImageTask follows, whose words are its truth.
+    pub(crate) fn task(&self, object: &Object) -> &'a Thing {
+        match (&object.target, &self.thing(object).newest) {
+            (Target::Image(_), Some(task)) => &self.scenario.cloud.things[&(object.account, task.clone())],
+            (Target::Task(_) | Target::Image(_), _) => self.thing(object),
+        }
+    }
+
+    /// What was told of an ImageTask, in order.
+    pub(crate) fn told_of(&self, object: usize) -> impl DoubleEndedIterator<Item = &'a Told> {
+        self.told.get(&object).into_iter().flatten().copied()
+    }
+
+    /// The answered calls that told of an ImageTask's task or image, in order.
+    pub(crate) fn looks(&self, object: &Object) -> Vec<&'a Call> {
+        let of_account = self.looks.get(&object.account);
+        let of = |id: &str| of_account.and_then(|all| all.get(id)).into_iter().flatten().copied();
+        let mut looks: Vec<_> =
+            of(object.id()).chain(self.thing(object).newest.iter().flat_map(|task| of(task))).collect();
+        looks.sort_by_key(|call| call.begun);
+        looks
+    }
+
+    /// When the task is over, if it ever is.
+    pub(crate) fn end(&self, object: &Object) -> Option<Duration> {
+        self.task(object).script.iter().find(|(_, stage)| stage.is_end()).map(|(from, _)| *from)
+    }
+
+    /// When a stored status said first that an ImageTask is over.
+    pub(crate) fn told_end(&self, object: usize) -> Option<Duration> {
+        self.told_of(object).find(|told| told.is_end()).map(|told| told.at)
+    }
+
+    /// The times in which an ImageTask was to be looked at: a process led and ran, and had seen it; it was neither
+    /// suspended nor known to be over; nothing was wrong with its whole account or its Secret, nor had it been until so
+    /// shortly before that the program could not know yet.
+    pub(crate) fn eligible(&self, place: usize) -> Vec<Window> {
+        let object = &self.scenario.objects[place];
+        let over = self.deadline(place).into_iter().chain(self.end(object)).min().unwrap_or(Duration::MAX);
+        let known = self.looks(object).iter().find(|call| call.begun >= over).map(|call| call.begun);
+        let until = [known, self.told_end(place), self.record.deleted.get(&place).copied()];
+        let until = until.into_iter().flatten().min().unwrap_or(Duration::MAX);
+        let seen = self.record.tenures.iter().filter_map(|tenure| {
+            let arrival = self.record.arrivals.get(&(tenure.process, place))?;
+            Some((tenure.from.max(*arrival), tenure.to.min(until)))
+        });
+        let mut windows: Vec<_> = seen.collect();
+        for ill in self.ill(object.account).into_iter().chain(self.without_keys(place)).chain(self.suspended(place)) {
+            windows = windows.into_iter().flat_map(|window| without(window, ill)).collect();
+        }
+        windows.retain(|(from, to)| from < to);
+        windows
+    }
+
+    /// When an ImageTask's timeout falls, by the true time; counted from the whole second of its creation.
+    pub(crate) fn deadline(&self, place: usize) -> Option<Duration> {
+        let created = secs(self.record.created.get(&place)?.as_secs());
+        Some(created + self.scenario.objects[place].timeout?)
+    }
+
+    /// The times in which it was suspended, and until its resumption had arrived.
+    fn suspended(&self, place: usize) -> Vec<Window> {
+        let times = self.record.suspended.get(&place).into_iter().flatten();
+        times.map(|(from, to)| (*from, to.saturating_add(SLACK))).collect()
+    }
+
+    /// The times in which its Secret gave no good key, and until the good one had to be in use.
+    fn without_keys(&self, place: usize) -> Vec<Window> {
+        let _ = place;
+        Vec::new()
+    }
+
+    /// The times in which nothing could be learnt in an account, and those in which a failing lane is not asked.
+    ///
+    /// Single probes take the place of calls while a lane fails, at pauses that double from the interval. The pause in
+    /// which the trouble ends is as long at most as all before it and an interval, and never over 5 min; a call that is
+    /// never answered is given up after 10 s. A throttled lane has halved its rate for each answer that throttled it
+    /// besides, and gets back a fiftieth of its ceiling with each answer: the time for 50 calls from the lowest rate.
+    pub(crate) fn ill(&self, account: usize) -> Vec<Window> {
+        let all = self.scenario.cloud.troubles.iter().filter(|it| it.account == account);
+        all.map(|it| (it.from, it.to + self.recovery(it))).collect()
+    }
+
+    fn recovery(&self, trouble: &Trouble) -> Duration {
+        let interval = self.scenario.limits.interval;
+        let pause = (trouble.to - trouble.from + interval).min(secs(300).max(interval)) + HANG;
+        match trouble.ill {
+            Ill::Throttled(seconds) => {
+                pause + secs(seconds.unwrap_or(0)) + secs(60).mul_f64(4.0 / self.scenario.limits.qps)
+            }
+            Ill::Hangs | Ill::Unreachable | Ill::Page(_) => pause,
+            // All ids are asked alone then, one after the other, and come back by doubling.
+            Ill::Denied => self.healing(trouble.account),
+        }
+    }
+
+    /// How long the ids of an account may take to come back after its permission has: a minute for 4,000 ids at four calls
+    /// a second, in proportion for more of them or a lower rate.
+    pub(crate) fn healing(&self, account: usize) -> Duration {
+        let ids: BTreeSet<_> =
+            self.scenario.objects.iter().filter(|it| it.account == account).map(Object::id).collect();
+        let share = (4.0 / self.scenario.limits.qps * ids.len() as f64 / 4_000.0).max(1.0);
+        secs(60).mul_f64(share)
+    }
+
+    /// The longest that an ImageTask may go without a look within a window: two intervals, one call for each hundred
+    /// answered ids of its lane (of each kind: they share no call), and what it takes to find the ids that spoil calls:
+    /// all at the rate that is left, of which what the cloud refuses gets a quarter where there is such.
+    pub(crate) fn longest_gap(&self, object: &Object, (from, to): Window) -> Duration {
+        let calls = self.calls_of_lane(object) + self.searches(object, (from, to));
+        let hostile = self.scenario.objects.iter().any(|it| !it.honest && it.account == object.account);
+        let left = self.scenario.limits.qps * if hostile { 0.75 } else { 1.0 };
+        2 * self.scenario.limits.interval + Duration::from_secs_f64(calls as f64 / left) + SLACK
+    }
+
+    fn calls_of_lane(&self, object: &Object) -> usize {
+        let mates =
+            self.scenario.objects.iter().filter(|it| it.account == object.account && it.region == object.region);
+        let (mut tasks, mut tasks_of_images) = (BTreeSet::new(), 0);
+        for mate in mates {
+            match &mate.target {
+                Target::Task(id) => _ = tasks.insert(id.as_str()),
+                Target::Image(_) => tasks_of_images += 1 + self.thing(mate).others,
+            }
+        }
+        tasks.len().div_ceil(100) + tasks_of_images.div_ceil(100)
+    }
+
+    /// Calls for the ids that were not known to spoil calls: for each namespace that has such. A search that began within
+    /// a minute before may still go on.
+    fn searches(&self, object: &Object, (from, to): Window) -> usize {
+        let mut namespaces: BTreeMap<&str, usize> = BTreeMap::new();
+        for (at, namespace, calls) in &self.unseen {
+            if *at + secs(60) >= from && *at <= to {
+                let most = namespaces.entry(namespace).or_default();
+                *most = (*most).max(*calls);
+            }
+        }
+        let _ = object;
+        namespaces.values().sum()
+    }
+
+    /// When ids came to spoil calls, or were met by a process that could not know.
+    fn unseen(&self) -> Vec<(Duration, &'a str, usize)> {
+        let mut all = Vec::new();
+        for (place, object) in self.scenario.objects.iter().enumerate() {
+            let Some(created) = self.record.created.get(&place) else { continue };
+            let turns = self.thing(object).script.iter().map(|(from, _)| *from).chain([*created]);
+            for at in turns.chain(self.record.tenures.iter().map(|it| it.from)).filter(|at| at >= created) {
+                let Some(calls) = search(self.thing(object).at(at)) else { continue };
+                let is_told = self.told_of(place).take_while(|told| told.at < at).last();
+                let is_told = is_told.is_some_and(|told| {
+                    ["RequestRejected", "AccessDenied", "CloudUnavailable"].contains(&told.reason.as_str())
+                });
+                if !is_told {
+                    all.push((at, object.namespace.as_str(), calls));
+                }
+            }
+        }
+        all
+    }
+}
+
+/// The calls that it takes to find one id among a hundred that spoils calls: 7 halvings. After each answer that fails it
+/// is found out besides whether the lane is at fault, and an image without an end takes all pages that are ever read.
+fn search(stage: Stage) -> Option<usize> {
+    match stage {
+        Stage::Word(_) => None,
+        Stage::Refused(..) => Some(7),
+        Stage::Breaks(_) => Some(14),
+        Stage::Endless => Some(7 * MOST_PAGES as usize),
+    }
+}
+
+/// What is left of a window.
+fn without((from, to): Window, (start, end): Window) -> Vec<Window> {
+    [(from, to.min(start)), (from.max(end), to)].into_iter().filter(|(from, to)| from < to).collect()
+}
