@@ -1,38 +1,31 @@
 //! The one file of the suite that knows the insides of the operator. Another structure of them changes this file alone.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use imagetask_operator::clock::Now;
 use imagetask_operator::credentials::{ACCESS_KEY, Credentials, Fingerprint, SECRET_KEY};
 use imagetask_operator::ecs::{Answer, Batch, Error, Region, Task, TaskId, Words};
-use imagetask_operator::index::{Index, Namespaces, Own, Question, SecretFault, SecretName, Settings, Unusable};
-use imagetask_operator::index::{WatchId, Write, Written};
-use imagetask_operator::reconcile::Rules;
+use imagetask_operator::index::{self, Index, Question, SecretFault, SecretName, Unusable, WatchId, Write, Written};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use crate::clocks::{Clocks, secs};
-use crate::cloud::{Row, Said};
+use crate::cloud::{Asked, Row, Said};
 use crate::cluster::Stored;
 use crate::scenario::{Limits, Name, Secret};
-
-const WATCH: WatchId = WatchId(0);
 
 /// The program under attack: what decides in one process of it.
 pub(crate) struct Program {
     index: Index,
-    /// The names of all keys that there are.
-    keys: Vec<(String, Fingerprint)>,
+    keys: HashMap<Fingerprint, String>,
 }
 
 /// A question to the cloud.
 pub(crate) struct Ask {
     question: Question,
-    pub(crate) ids: Vec<String>,
-    pub(crate) of_images: bool,
-    pub(crate) region: String,
-    pub(crate) key: String,
+    pub(crate) asked: Asked,
 }
 
 /// A status to be written.
@@ -44,28 +37,23 @@ pub(crate) struct Draft {
 }
 
 /// The moment as the program has it.
-fn now(clocks: Clocks) -> Now {
+pub(crate) fn now(clocks: Clocks) -> Now {
     Now { mono: clocks.mono, wall: clocks.wall }
-}
-
-/// The clock on which the moments count that the program names.
-pub(crate) fn clock(clocks: Clocks) -> Duration {
-    now(clocks).mono
 }
 
 impl Program {
     pub(crate) fn start(limits: Limits, own: &str, keys: &[String]) -> Self {
-        let index = Index::new(Settings {
-            rules: Rules { not_found_grace: secs(300), stuck_after: limits.stuck_after },
+        let index = Index::new(index::Settings {
+            rules: imagetask_operator::reconcile::Rules { not_found_grace: secs(300), stuck_after: limits.stuck_after },
             poll_interval: limits.interval,
             account_qps: limits.qps,
             total_qps: 100.0,
             progress_interval: secs(30),
             default_region: Region::parse("cn-beijing").ok(),
-            own_credentials: Some(Own::Keys(Arc::new(credentials(own)))),
-            lent_to: Namespaces::All,
+            own_credentials: Some(index::Own::Keys(Arc::new(credentials(own)))),
+            lent_to: index::Namespaces::All,
         });
-        Self { index, keys: keys.iter().map(|key| (key.clone(), credentials(key).fingerprint())).collect() }
+        Self { index, keys: keys.iter().map(|key| (credentials(key).fingerprint(), key.clone())).collect() }
     }
 
     /// An answer of the API server had this date.
@@ -76,30 +64,26 @@ impl Program {
     }
 
     pub(crate) fn list(&mut self, objects: impl Iterator<Item = Value>, clocks: Clocks) {
-        self.index.list_begins(WATCH);
-        objects.for_each(|object| self.arrives(object, clocks));
-        self.index.list_ends(WATCH);
+        self.index.list_begins(WatchId(0));
+        objects.for_each(|object| self.shown(object, false, clocks));
+        self.index.list_ends(WatchId(0));
     }
 
-    pub(crate) fn arrives(&mut self, object: Value, clocks: Clocks) {
-        self.index.arrives(serde_json::from_value(object).unwrap(), WATCH, now(clocks));
-    }
-
-    pub(crate) fn leaves(&mut self, object: Value) {
-        self.index.leaves(serde_json::from_value(object).unwrap());
+    /// The watch shows an object as it is now, or as it was when it went.
+    pub(crate) fn shown(&mut self, object: Value, is_gone: bool, clocks: Clocks) {
+        let view = serde_json::from_value(object).unwrap();
+        if is_gone { self.index.leaves(view) } else { _ = self.index.arrives(view, WatchId(0), now(clocks)) }
     }
 
     pub(crate) fn secret_read(&mut self, (namespace, name): Name, secret: &Secret, clocks: Clocks) {
+        let unusable = |why| Err(SecretFault::Unusable(why));
         let read = match secret {
             Secret::Key(key) => Ok(credentials(key)),
-            Secret::Malformed => {
-                Credentials::from_pairs(|_| None).map_err(|it| SecretFault::Unusable(Unusable::Malformed(it)))
-            }
-            Secret::Missing => Err(SecretFault::Unusable(Unusable::NotFound)),
+            Secret::Malformed => unusable(Unusable::Malformed(Credentials::from_pairs(|_| None).unwrap_err())),
+            Secret::Missing => unusable(Unusable::NotFound),
             Secret::Unreadable => Err(SecretFault::Unreadable),
         };
-        let name = SecretName { namespace: namespace.into(), name: name.into() };
-        self.index.secret_read(name, read, now(clocks));
+        self.index.secret_read(SecretName { namespace: namespace.into(), name: name.into() }, read, now(clocks));
     }
 
     /// The questions to put, the Secrets to read, and when to ask anew what is due.
@@ -111,31 +95,24 @@ impl Program {
     }
 
     fn ask(&self, question: Question) -> Ask {
-        let print = question.credentials.fingerprint();
-        let key = self.keys.iter().find(|(_, known)| *known == print).map(|(key, _)| key.clone());
-        Ask {
-            ids: question.batch.parameters().into_iter().map(|(_, id)| id.to_owned()).collect(),
-            of_images: matches!(question.batch, Batch::Resources(_)),
-            region: question.region.as_str().to_owned(),
-            key: key.expect("it asks with keys that it was given"),
-            question,
-        }
+        let ids = question.batch.parameters().into_iter().map(|(_, id)| id.to_owned()).collect();
+        let (region, of_images) = (question.region.as_str().to_owned(), matches!(question.batch, Batch::Resources(_)));
+        let key = self.keys[&question.credentials.fingerprint()].clone();
+        Ask { asked: Asked { key, region, ids, of_images }, question }
     }
 
     pub(crate) fn answered(&mut self, ask: Ask, said: Said, clocks: Clocks) {
+        let tasks = |rows: Vec<Row>| rows.iter().map(task).collect();
         let result = match said {
-            Said::Tasks { rows, complete, pages } => {
-                Ok(Answer { tasks: rows.iter().map(task).collect(), request_id: None, complete, calls: pages })
-            }
-            Said::Refused { code, status, retry_after } => {
-                Err(Error::refused(code.map(Into::into), status, retry_after))
-            }
+            Said::Tasks(rows, complete, calls) => Ok(Answer { tasks: tasks(rows), request_id: None, complete, calls }),
+            Said::Refused(code, status, pause) => Err(Error::refused(Some(code.into()), status, pause)),
             Said::Unusable(status) => Err(Error::unusable(status, None)),
             Said::Unreachable => Err(Error::unreachable()),
         };
         self.index.answered(ask.question, result, now(clocks));
     }
 
+    /// The statuses to write, and when to ask anew for them.
     pub(crate) fn writes(&mut self, clocks: Clocks) -> (Vec<Draft>, Option<Duration>) {
         let (writes, next) = self.index.due_writes(now(clocks));
         (writes.into_iter().map(draft).collect(), next)

@@ -196,7 +196,7 @@ fn no_end_was_missed_or_taken_back(run: &Run<'_>) -> Verdict {
 fn calls_stayed_within_the_accounts_rate(run: &Run<'_>) -> Verdict {
     let mut lanes: BTreeMap<(usize, &str, &str), (Vec<Duration>, usize)> = BTreeMap::new();
     for call in &run.record.calls {
-        let (pages, most) = lanes.entry((call.process, &call.key, &call.region)).or_default();
+        let (pages, most) = lanes.entry((call.process, &call.asked.key, &call.asked.region)).or_default();
         // The first page is asked for when the question is put.
         pages.push(call.begun);
         pages.extend(call.pages.iter().skip(1));

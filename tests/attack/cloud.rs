@@ -103,25 +103,21 @@ pub(crate) struct Cloud {
 }
 
 /// A call as it is made.
-pub(crate) struct Asked<'a> {
-    pub(crate) key: &'a str,
-    pub(crate) ids: &'a [String],
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) key: String,
+    pub(crate) region: String,
+    pub(crate) ids: Vec<String>,
     pub(crate) of_images: bool,
 }
 
 /// What the cloud says.
 #[derive(Clone, Debug)]
 pub(crate) enum Said {
-    Tasks {
-        rows: Vec<Row>,
-        complete: bool,
-        pages: u32,
-    },
-    Refused {
-        code: Option<&'static str>,
-        status: u16,
-        retry_after: Option<Duration>,
-    },
+    /// Tasks, whether they are all, and the calls that it took, one for each page.
+    Tasks(Vec<Row>, bool, u32),
+    /// A code, an HTTP status, and how long the cloud asks to be left alone.
+    Refused(&'static str, u16, Option<Duration>),
     /// An answer that is none of the API's: its HTTP status; nothing where none came.
     Unusable(Option<u16>),
     Unreachable,
@@ -147,18 +143,19 @@ pub(crate) const MOST_PAGES: u32 = 20;
 pub(crate) const HANG: Duration = Duration::from_secs(10);
 
 impl Said {
-    pub(crate) fn pages(&self) -> u32 {
+    /// The HTTP calls that it took.
+    pub(crate) fn calls(&self) -> u32 {
         match self {
-            Self::Tasks { pages, .. } => *pages,
-            Self::Refused { .. } | Self::Unusable(_) | Self::Unreachable => 1,
+            Self::Tasks(.., calls) => *calls,
+            Self::Refused(..) | Self::Unusable(_) | Self::Unreachable => 1,
         }
     }
 
     /// In a word, for the records.
     pub(crate) fn label(&self) -> String {
         match self {
-            Self::Tasks { rows, complete, .. } => format!("{} tasks, complete: {complete}", rows.len()),
-            Self::Refused { code, status, .. } => format!("{status} {}", code.unwrap_or_default()),
+            Self::Tasks(rows, complete, _) => format!("{} tasks, complete: {complete}", rows.len()),
+            Self::Refused(code, status, _) => format!("{status} {code}"),
             Self::Unusable(status) => format!("unusable {status:?}"),
             Self::Unreachable => "unreachable".to_owned(),
         }
@@ -179,8 +176,8 @@ impl Cloud {
     }
 
     /// How long a page takes; from the call alone, so that the same calls take the same time in every run.
-    pub(crate) fn latency(&self, asked: &Asked<'_>, now: Duration) -> Duration {
-        let account = self.keys.get(asked.key).map_or(0, |(account, ..)| *account);
+    pub(crate) fn latency(&self, asked: &Asked, now: Duration) -> Duration {
+        let account = self.keys.get(&asked.key).map_or(0, |(account, ..)| *account);
         if self.ill(account, now) == Some(Ill::Hangs) {
             return HANG;
         }
@@ -192,14 +189,11 @@ impl Cloud {
     }
 
     /// What it says at a moment. The key is looked at first, then the ids: one that is refused refuses the call.
-    pub(crate) fn say(&self, asked: &Asked<'_>, now: Duration) -> Said {
-        let refused = |code, status| Said::Refused { code: Some(code), status, retry_after: None };
-        let Some(account) = self.account(asked.key, now) else { return refused("InvalidAccessKey", 401) };
+    pub(crate) fn say(&self, asked: &Asked, now: Duration) -> Said {
+        let refused = |code, status| Said::Refused(code, status, None);
+        let Some(account) = self.account(&asked.key, now) else { return refused("InvalidAccessKey", 401) };
         match self.ill(account, now) {
-            Some(Ill::Throttled(seconds)) => {
-                let retry_after = seconds.map(secs);
-                return Said::Refused { code: Some("AccountFlowLimitExceeded"), status: 429, retry_after };
-            }
+            Some(Ill::Throttled(seconds)) => return Said::Refused("AccountFlowLimitExceeded", 429, seconds.map(secs)),
             Some(Ill::Hangs) => return Said::Unusable(None),
             Some(Ill::Unreachable) => return Said::Unreachable,
             Some(Ill::Page(status)) => return Said::Unusable(Some(status)),
@@ -220,9 +214,9 @@ impl Cloud {
         }
         let complete = stages().all(|stage| stage != Stage::Endless);
         let rows: Vec<_> = asked.ids.iter().flat_map(|id| self.rows(account, id, asked.of_images, now)).collect();
-        let pages = u32::try_from(rows.len().div_ceil(PAGE).max(1)).unwrap_or(MOST_PAGES);
-        let pages = if complete { pages } else { MOST_PAGES };
-        Said::Tasks { rows, complete, pages }
+        let calls = u32::try_from(rows.len().div_ceil(PAGE).max(1)).unwrap_or(MOST_PAGES);
+        let calls = if complete { calls } else { MOST_PAGES };
+        Said::Tasks(rows, complete, calls)
     }
 
     fn rows(&self, account: usize, id: &str, of_images: bool, now: Duration) -> Vec<Row> {

@@ -29,16 +29,16 @@ pub(crate) fn write(run: &Run<'_>, findings: &[Finding]) {
     keep("reads", run.record.reads.iter().map(|(at, name)| format!("{at:?} {name:?}\n")).collect());
     let mut calls = String::new();
     for call in &run.record.calls {
-        let (begun, ids) = (call.begun, call.ids.len());
+        let (begun, ids) = (call.begun, call.asked.ids.len());
         writeln!(
             calls,
             "{begun:?} process {} {} {}: {ids} ids, {} pages: {} {:?}",
             call.process,
-            call.key,
-            call.region,
+            call.asked.key,
+            call.asked.region,
             call.pages.len(),
             call.said,
-            call.ids
+            call.asked.ids
         )
         .unwrap();
     }

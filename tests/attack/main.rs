@@ -2,6 +2,8 @@
 //! made from a seed, with attackers in them. Afterwards a list of statements must hold for every honest ImageTask.
 //!
 //! `IMAGETASK_ATTACK_SEED=7 cargo test --test attack` runs one seed, `IMAGETASK_ATTACK_SEEDS=20` that many fresh ones.
+//! A red run leaves its calls, statuses and events in a folder that it names.
+//!
 //! The world is the same for the same seed. The program keeps maps in an order of chance: where it serves several
 //! ImageTasks of one Secret, it may serve them in another order the next time.
 

@@ -170,7 +170,7 @@ impl Plan {
     }
 
     /// From a start to a time by which everything is calm, and a tail.
-    fn from_start_to(&mut self, calm: u64) {
+    fn starts_and_is_calm_by(&mut self, calm: u64) {
         self.act(secs(1), Act::Start);
         self.scenario.calm = secs(calm);
         self.scenario.end = secs(calm + 600);
@@ -181,7 +181,7 @@ impl Plan {
         self.honest(count);
         let restart = self.between(60, 400);
         self.restart(restart);
-        self.from_start_to(400);
+        self.starts_and_is_calm_by(400);
     }
 
     fn refused_flood(&mut self) {
@@ -189,7 +189,7 @@ impl Plan {
         self.refused();
         let restart = self.between(240, 480);
         self.restart(restart);
-        self.from_start_to(600);
+        self.starts_and_is_calm_by(600);
     }
 
     fn refused(&mut self) {
@@ -209,7 +209,7 @@ impl Plan {
             self.restart(at);
             at += secs(5);
         }
-        self.from_start_to(600);
+        self.starts_and_is_calm_by(600);
     }
 
     fn come_and_go(&mut self) {
@@ -230,7 +230,7 @@ impl Plan {
             let restart = self.between(100, 500);
             self.restart(restart);
         }
-        self.from_start_to(1_000);
+        self.starts_and_is_calm_by(1_000);
     }
 
     fn breakers(&mut self) {
@@ -243,7 +243,7 @@ impl Plan {
         }
         let restart = self.between(240, 480);
         self.restart(restart);
-        self.from_start_to(600);
+        self.starts_and_is_calm_by(600);
     }
 
     fn endless_images(&mut self) {
@@ -259,7 +259,7 @@ impl Plan {
         }
         let restart = self.between(240, 480);
         self.restart(restart);
-        self.from_start_to(600);
+        self.starts_and_is_calm_by(600);
     }
 
     fn lost_permission(&mut self) {
@@ -275,6 +275,6 @@ impl Plan {
             let restart = self.between(30, 600);
             self.restart(restart);
         }
-        self.from_start_to(800);
+        self.starts_and_is_calm_by(800);
     }
 }

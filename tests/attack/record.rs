@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::cloud::Asked;
 use crate::scenario::Name;
 
 /// A question that was put to the cloud.
@@ -12,10 +13,7 @@ use crate::scenario::Name;
 pub(crate) struct Call {
     pub(crate) process: usize,
     pub(crate) begun: Duration,
-    pub(crate) key: String,
-    pub(crate) region: String,
-    pub(crate) of_images: bool,
-    pub(crate) ids: Vec<String>,
+    pub(crate) asked: Asked,
     /// When each of its pages was served.
     pub(crate) pages: Vec<Duration>,
     /// What the cloud said; nothing yet where it is under way at the end.

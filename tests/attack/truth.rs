@@ -22,6 +22,10 @@ pub(crate) struct Run<'a> {
     looks: BTreeMap<usize, BTreeMap<&'a str, Vec<&'a Call>>>,
     /// What was told of each ImageTask, in order.
     told: BTreeMap<usize, Vec<&'a Told>>,
+    /// Calls that it takes to ask once for everything that is followed in a lane.
+    rounds: BTreeMap<(usize, &'a str), usize>,
+    /// How many ids each account has, and whether some spoil calls.
+    accounts: BTreeMap<usize, (usize, bool)>,
     /// When ids came to spoil calls that nothing stored spoke of: namespace, and the calls that finding one takes.
     unseen: Vec<(Duration, &'a str, usize)>,
 }
@@ -30,13 +34,22 @@ impl<'a> Run<'a> {
     pub(crate) fn new(scenario: &'a Scenario, record: &'a Record) -> Self {
         let mut looks: BTreeMap<_, BTreeMap<_, Vec<&Call>>> = BTreeMap::new();
         for call in record.calls.iter().filter(|call| call.answered) {
-            let Some((account, ..)) = scenario.cloud.keys.get(&call.key) else { continue };
+            let Some((account, ..)) = scenario.cloud.keys.get(&call.asked.key) else { continue };
             let of_account = looks.entry(*account).or_default();
-            call.ids.iter().for_each(|id| of_account.entry(id.as_str()).or_default().push(call));
+            call.asked.ids.iter().for_each(|id| of_account.entry(id.as_str()).or_default().push(call));
         }
         let mut told: BTreeMap<_, Vec<&Told>> = BTreeMap::new();
         record.told.iter().for_each(|one| told.entry(one.object).or_default().push(one));
-        let mut run = Self { scenario, record, looks, told, unseen: Vec::new() };
+        let mut run = Self {
+            scenario,
+            record,
+            looks,
+            told,
+            rounds: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            unseen: Vec::new(),
+        };
+        run.count();
         run.unseen = run.unseen();
         run
     }
@@ -153,9 +166,8 @@ impl<'a> Run<'a> {
     /// How long the ids of an account may take to come back after its permission has: a minute for 4,000 ids at four calls
     /// a second, in proportion for more of them or a lower rate.
     pub(crate) fn healing(&self, account: usize) -> Duration {
-        let ids: BTreeSet<_> =
-            self.scenario.objects.iter().filter(|it| it.account == account).map(Object::id).collect();
-        let share = (4.0 / self.scenario.limits.qps * ids.len() as f64 / 4_000.0).max(1.0);
+        let (ids, _) = self.accounts[&account];
+        let share = (4.0 / self.scenario.limits.qps * ids as f64 / 4_000.0).max(1.0);
         secs(60).mul_f64(share)
     }
 
@@ -163,23 +175,26 @@ impl<'a> Run<'a> {
     /// answered ids of its lane (of each kind: they share no call), and what it takes to find the ids that spoil calls:
     /// all at the rate that is left, of which what the cloud refuses gets a quarter where there is such.
     pub(crate) fn longest_gap(&self, object: &Object, (from, to): Window) -> Duration {
-        let calls = self.calls_of_lane(object) + self.searches(object, (from, to));
-        let hostile = self.scenario.objects.iter().any(|it| !it.honest && it.account == object.account);
-        let left = self.scenario.limits.qps * if hostile { 0.75 } else { 1.0 };
+        let calls = self.rounds[&(object.account, object.region)] + self.searches(object, (from, to));
+        let (_, is_hostile) = self.accounts[&object.account];
+        let left = self.scenario.limits.qps * if is_hostile { 0.75 } else { 1.0 };
         2 * self.scenario.limits.interval + Duration::from_secs_f64(calls as f64 / left) + SLACK
     }
 
-    fn calls_of_lane(&self, object: &Object) -> usize {
-        let mates =
-            self.scenario.objects.iter().filter(|it| it.account == object.account && it.region == object.region);
-        let (mut tasks, mut tasks_of_images) = (BTreeSet::new(), 0);
-        for mate in mates {
-            match &mate.target {
-                Target::Task(id) => _ = tasks.insert(id.as_str()),
-                Target::Image(_) => tasks_of_images += 1 + self.thing(mate).others,
+    fn count(&mut self) {
+        let mut lanes: BTreeMap<_, (BTreeSet<&str>, usize)> = BTreeMap::new();
+        for object in &self.scenario.objects {
+            let (tasks, of_images) = lanes.entry((object.account, object.region)).or_default();
+            match &object.target {
+                Target::Task(id) => _ = tasks.insert(id),
+                Target::Image(_) => *of_images += 1 + self.thing(object).others,
             }
+            let (ids, is_hostile) = self.accounts.entry(object.account).or_default();
+            *ids += 1;
+            *is_hostile |= !object.honest;
         }
-        tasks.len().div_ceil(100) + tasks_of_images.div_ceil(100)
+        let round = |(tasks, of_images): (BTreeSet<_>, usize)| tasks.len().div_ceil(100) + of_images.div_ceil(100);
+        self.rounds = lanes.into_iter().map(|(lane, ids)| (lane, round(ids))).collect();
     }
 
     /// Calls for the ids that were not known to spoil calls: for each namespace that has such. A search that began within

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::adapter::{Ask, Draft, Program, clock};
+use crate::adapter::{Ask, Draft, Program, now};
 use crate::clocks::{Clocks, Dates, Machine, millis, secs};
-use crate::cloud::{Asked, HANG, Said};
+use crate::cloud::{HANG, Said};
 use crate::cluster::{Cluster, Stored};
 use crate::record::{Call, Record, Sent, Tenure, Told};
 use crate::scenario::{Act, Name, OWN, Scenario, Secret};
@@ -193,7 +193,7 @@ impl<'a> World<'a> {
         match event {
             Event::Act(act) => self.act(act),
             Event::Shown { process, object, view } => self.shown(process, object, view),
-            Event::Gone { process, view } => self.with(process, |program, _| program.leaves(view)),
+            Event::Gone { process, view } => self.with(process, |program, clocks| program.shown(view, true, clocks)),
             Event::List { process } => self.list(process),
             Event::Served { process, call, ask } => self.served(process, call, ask),
             Event::Answered { process, ask, said } => {
@@ -273,7 +273,7 @@ impl<'a> World<'a> {
             let at = self.soon(0, 30);
             self.at(at, Event::Write { process: number, draft });
         }
-        let clock = clock(self.clocks(number));
+        let clock = now(self.clocks(number)).mono;
         let next = [next_ask, next].into_iter().flatten().min();
         self.processes[number].wake =
             next.map(|next| to_step(self.now + next.saturating_sub(clock)).max(self.now + STEP));
@@ -284,10 +284,7 @@ impl<'a> World<'a> {
         self.record.calls.push(Call {
             process,
             begun: self.now,
-            key: ask.key.clone(),
-            region: ask.region.clone(),
-            of_images: ask.of_images,
-            ids: ask.ids.clone(),
+            asked: ask.asked.clone(),
             pages: Vec::new(),
             said: "…".to_owned(),
             answered: false,
@@ -298,21 +295,19 @@ impl<'a> World<'a> {
             let at = self.soon(20, 60);
             return self.at(at, Event::Answered { process, ask, said });
         }
-        let asked = Asked { key: &ask.key, ids: &ask.ids, of_images: ask.of_images };
-        let latency = self.scenario.cloud.latency(&asked, self.now);
+        let latency = self.scenario.cloud.latency(&ask.asked, self.now);
         self.at(self.now + latency, Event::Served { process, call, ask });
     }
 
     fn served(&mut self, process: usize, call: usize, ask: Ask) {
-        let asked = Asked { key: &ask.key, ids: &ask.ids, of_images: ask.of_images };
-        let said = self.scenario.cloud.say(&asked, self.now);
+        let said = self.scenario.cloud.say(&ask.asked, self.now);
         let latency = self.now - self.record.calls[call].begun;
         let page = |n: u32| self.now + (latency * n).min(HANG * n);
         let call = &mut self.record.calls[call];
-        call.pages = (0..said.pages()).map(page).collect();
+        call.pages = (0..said.calls()).map(page).collect();
         call.said = said.label();
-        call.answered = matches!(said, Said::Tasks { complete: true, .. });
-        let at = page(said.pages() - 1);
+        call.answered = matches!(said, Said::Tasks(_, true, _));
+        let at = page(said.calls() - 1);
         self.at(at, Event::Answered { process, ask, said });
     }
 
@@ -376,7 +371,7 @@ impl<'a> World<'a> {
 
     fn shown(&mut self, process: usize, object: usize, view: Value) {
         self.record.arrivals.entry((process, object)).or_insert(self.now);
-        self.with(process, |program, clocks| program.arrives(view, clocks));
+        self.with(process, |program, clocks| program.shown(view, false, clocks));
     }
 
     fn list(&mut self, process: usize) {
@@ -534,7 +529,7 @@ impl<'a> World<'a> {
     fn lease_turn(&mut self, number: usize) {
         let process = &self.processes[number];
         let has_led = process.renewed.is_some();
-        if clock(self.clocks(number)) >= process.term_ends {
+        if now(self.clocks(number)).mono >= process.term_ends {
             self.retires(number, "could not renew its Lease");
         } else if self.scenario.is_out(self.now) {
         } else if self.lease.holder == Some(number) {
@@ -558,7 +553,7 @@ impl<'a> World<'a> {
     }
 
     fn renew(&mut self, process: usize) {
-        let ends = clock(self.clocks(process)) + TERM;
+        let ends = now(self.clocks(process)).mono + TERM;
         self.lease.renewed = self.now;
         self.processes[process].renewed = Some(self.now);
         self.processes[process].term_ends = ends;
