@@ -59,6 +59,13 @@ bench: controlplane ## measures the operator beside the textbook controller, on 
 	cargo build --release --package bench
 	target/release/bench --scenarios $(SCENARIOS) --tasks $(TASKS) --repeats $(REPEATS) $(BENCH_FLAGS)
 
+.PHONY: bench-check
+bench-check: SCENARIOS := quiet
+bench-check: TASKS := 10000
+bench-check: REPEATS := 5
+bench-check: controlplane ## compares the operator with that of the commit BASE; about 15 minutes once both are built
+	BASE=$(BASE) tests/bench/check --scenarios $(SCENARIOS) --tasks $(TASKS) --repeats $(REPEATS) $(BENCH_FLAGS)
+
 .PHONY: bench-micro
 bench-micro: ## measures signing a request for 100 tasks and decoding their answer
 	cargo bench --package bench

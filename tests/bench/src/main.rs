@@ -1,6 +1,9 @@
 //! Measures the operator as it is released, as a process, on a real API server against the simulated cloud, and beside
-//! it the textbook kube-rs `Controller`, in turn. What it prints is Markdown; what it does meanwhile is on standard error.
+//! it, in turn, the textbook kube-rs `Controller` or another build of the operator. What it prints is Markdown; what it
+//! does meanwhile is on standard error. Exit codes: 0; 1 when the operator is worse than the other build; 2 when it could
+//! not measure.
 
+mod compare;
 mod looks;
 mod plane;
 mod proc;
@@ -14,17 +17,19 @@ mod world;
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use procfs::Current as _;
-use serde_json::Value;
 use tokio::time::timeout;
 
+use compare::Comparison;
+use report::Runs;
 use scenario::{Plan, burst, ends, history, quiet};
 use subject::{Programs, Subject};
-use world::{Population, World};
+use world::World;
 
 /// How long what takes a moment may take on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,6 +49,9 @@ struct Args {
     /// What to measure it on
     #[arg(long, value_delimiter = ',', default_value = "operator,baseline")]
     subjects: Vec<Subject>,
+    /// Another build of the operator, to compare with instead: of `quiet` and `burst`, by at least 4 runs of each
+    #[arg(long, conflicts_with = "subjects")]
+    previous: Option<PathBuf>,
     /// Seconds between two looks at one task
     #[arg(long, default_value_t = 10)]
     interval: u64,
@@ -82,54 +90,75 @@ enum Scenario {
     History,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let args = Args::parse();
     drop(rustls::crypto::ring::default_provider().install_default());
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(bench(&args))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(bench(&args))) {
+        Ok(is_worse) => u8::from(is_worse).into(),
+        Err(error) => {
+            eprintln!("bench: could not measure: {error:#}");
+            ExitCode::from(2)
+        }
+    }
 }
 
-async fn bench(args: &Args) -> anyhow::Result<()> {
+/// Measures everything; whether the operator is worse than the build that it is compared with.
+async fn bench(args: &Args) -> anyhow::Result<bool> {
+    if args.previous.is_some() {
+        compare::check(args.repeats)?;
+        args.scenarios.iter().try_for_each(|scenario| scenario.compared().map(drop))?;
+    }
     fs::create_dir_all(&args.output)?;
+    let mut is_worse = false;
     for tasks in &args.tasks {
         let plan = args.plan(*tasks);
         for scenario in &args.scenarios {
             // Each on an API server of its own, so that none finds what another has left.
             let world = World::start().await?;
-            let table = measure(*scenario, &plan, &world).await?;
+            let runs = measure(*scenario, &plan, &world).await?;
+            let table = match args.previous {
+                Some(_) => {
+                    let comparison = Comparison::of(&runs, scenario.compared()?, args.repeats)?;
+                    is_worse |= comparison.is_worse();
+                    comparison.table()
+                }
+                None => runs.table(scenario.columns()),
+            };
             let name = scenario.to_possible_value().context("every scenario has a name")?;
             let text = format!("### {}, {tasks} ImageTasks\n\n{}\n{table}\n", name.get_name(), args.circumstances());
             std::io::stdout().write_all(text.as_bytes())?;
             fs::write(args.output.join(format!("{}-{tasks}.md", name.get_name())), text)?;
         }
     }
-    Ok(())
+    Ok(is_worse)
 }
 
-async fn measure(scenario: Scenario, plan: &Plan, world: &World) -> anyhow::Result<String> {
+async fn measure(scenario: Scenario, plan: &Plan, world: &World) -> anyhow::Result<Runs> {
     match scenario {
         Scenario::Burst => burst(plan, world).await,
-        Scenario::Quiet => quiet(plan, world, &told(plan, world).await?[0]).await,
-        Scenario::Ends => ends(plan, world, &told(plan, world).await?[0]).await,
-        Scenario::History => {
-            let [running, finished] = told(plan, world).await?;
-            history(plan, world, &running, &finished).await
-        }
+        Scenario::Quiet => quiet(plan, world).await,
+        Scenario::Ends => ends(plan, world).await,
+        Scenario::History => history(plan, world).await,
     }
 }
 
-/// The statuses that the operator gives an ImageTask whose task runs, and after it has ended.
-async fn told(plan: &Plan, world: &World) -> anyhow::Result<[Value; 2]> {
-    let sample = Population::of("sample", "sample", 1);
-    world.create_namespace(&sample.namespace).await?;
-    world.run_in_cloud(&sample);
-    world.store(&sample).await?;
-    let running = Subject::Operator.start(world, &plan.programs, &sample.namespace, &[]).await?;
-    let status = |phase| world.status_in_phase(&sample, phase);
-    let told = status("Running").await?;
-    world.end_in_cloud(&sample);
-    let told = [told, status("Succeeded").await?];
-    running.stop().await?;
-    Ok(told)
+impl Scenario {
+    fn columns(self) -> [&'static str; 2] {
+        match self {
+            Self::Quiet | Self::Burst | Self::Ends => ["operator", "baseline"],
+            Self::History => ["without", "with the finished"],
+        }
+    }
+
+    /// The figures by which two builds are compared; of each, less is better.
+    fn compared(self) -> anyhow::Result<&'static [&'static str]> {
+        match self {
+            Self::Quiet => Ok(&quiet::COMPARED),
+            Self::Burst => Ok(&burst::COMPARED),
+            Self::Ends | Self::History => anyhow::bail!("two builds are compared by quiet and burst only"),
+        }
+    }
 }
 
 impl Args {
@@ -137,6 +166,7 @@ impl Args {
         Plan {
             programs: Programs {
                 operator: self.operator.clone(),
+                previous: self.previous.clone(),
                 baseline: self.baseline.clone(),
                 logs: self.output.clone(),
                 interval: Duration::from_secs(self.interval),
@@ -145,7 +175,10 @@ impl Args {
             tasks,
             finished: self.finished,
             repeats: self.repeats,
-            subjects: self.subjects.clone(),
+            subjects: match self.previous {
+                Some(_) => vec![Subject::Previous, Subject::Operator],
+                None => self.subjects.clone(),
+            },
             window: Duration::from_secs(self.window),
             patience: Duration::from_secs(self.patience),
         }
@@ -156,11 +189,15 @@ impl Args {
         let cpus = procfs::CpuInfo::current();
         let cpu = cpus.ok().and_then(|all| Some(format!("{} × {}", all.num_cores(), all.model_name(0)?)));
         format!(
-            "{}; interval {} s, window {} s, {} repeats in turn; median (least–most), ratios of runs that followed each other.\n",
+            "{}; interval {} s, window {} s, {} repeats in turn; median (least–most), {}.\n",
             cpu.unwrap_or_else(|| "unknown CPU".to_owned()),
             self.interval,
             self.window,
-            self.repeats
+            self.repeats,
+            match self.previous {
+                Some(_) => "ratios of medians",
+                None => "ratios of runs that followed each other",
+            }
         )
     }
 }

@@ -8,11 +8,11 @@ use crate::subject::Subject;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures(Vec<(&'static str, Option<f64>)>);
 
-/// Runs of both subjects in turn.
+/// Runs of the operator and of what it is measured beside, in turn.
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
     operator: Vec<Figures>,
-    baseline: Vec<Figures>,
+    other: Vec<Figures>,
 }
 
 impl Figures {
@@ -31,29 +31,33 @@ impl Runs {
     pub(crate) fn add(&mut self, subject: Subject, figures: Figures) {
         match subject {
             Subject::Operator => self.operator.push(figures),
-            Subject::Baseline => self.baseline.push(figures),
+            Subject::Previous | Subject::Baseline => self.other.push(figures),
         }
     }
 
     /// The table of two subjects, their columns named.
     pub(crate) fn table(&self, columns: [&str; 2]) -> String {
-        let [operator, baseline] = columns;
-        let mut table = format!("| | {operator} | {baseline} | {baseline} / {operator} |\n|---|---|---|---|\n");
+        let [operator, other] = columns;
+        let mut table = format!("| | {operator} | {other} | {other} / {operator} |\n|---|---|---|---|\n");
         for name in self.names() {
-            let values = |runs: &[Figures]| runs.iter().filter_map(|run| run.get(name)).collect::<Vec<_>>();
-            let pairs = self.operator.iter().zip(&self.baseline);
-            let ratios = pairs.filter_map(|(operator, baseline)| Some(baseline.get(name)? / operator.get(name)?));
-            let ratios: Vec<_> = ratios.filter(|ratio| ratio.is_finite() && *ratio > 0.0).collect();
-            let (operator, baseline) = (spread(values(&self.operator)), spread(values(&self.baseline)));
-            writeln!(table, "| {name} | {operator} | {baseline} | {} |", spread(ratios)).expect("a String takes it");
+            let pairs = self.operator.iter().zip(&self.other);
+            let ratios = pairs.filter_map(|(operator, other)| Some(other.get(name)? / operator.get(name)?));
+            let ratios = ascending(ratios.filter(|ratio| ratio.is_finite() && *ratio > 0.0));
+            let [operator, other] = self.values(name).map(|values| spread(&values));
+            writeln!(table, "| {name} | {operator} | {other} | {} |", spread(&ratios)).expect("a String takes it");
         }
         table
+    }
+
+    /// A figure in all runs of the operator that have it, ascending, and in those of the other subject.
+    pub(crate) fn values(&self, name: &str) -> [Vec<f64>; 2] {
+        [&self.operator, &self.other].map(|runs| ascending(runs.iter().filter_map(|run| run.get(name))))
     }
 
     /// The rows that any run has, in their order.
     fn names(&self) -> Vec<&'static str> {
         let mut names = Vec::new();
-        for (name, _) in self.operator.iter().chain(&self.baseline).flat_map(|run| &run.0) {
+        for (name, _) in self.operator.iter().chain(&self.other).flat_map(|run| &run.0) {
             if !names.contains(name) {
                 names.push(*name);
             }
@@ -75,17 +79,16 @@ pub(crate) fn ascending(values: impl Iterator<Item = f64>) -> Vec<f64> {
     values
 }
 
-/// The median, and least and most where there are several.
-fn spread(values: Vec<f64>) -> String {
-    let values = ascending(values.into_iter());
-    let (Some(median), Some(least), Some(most)) = (quantile(&values, 0.5), values.first(), values.last()) else {
+/// The median of ascending values, and least and most where there are several.
+pub(crate) fn spread(values: &[f64]) -> String {
+    let (Some(median), Some(least), Some(most)) = (quantile(values, 0.5), values.first(), values.last()) else {
         return "–".to_owned();
     };
     if values.len() == 1 { short(median) } else { format!("{} ({}–{})", short(median), short(*least), short(*most)) }
 }
 
 /// Three digits that count.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
         ..0.1 => format!("{value:.4}"),

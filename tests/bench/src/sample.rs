@@ -1,13 +1,18 @@
 //! What all processes of the bench have used up to a moment, and what that is a second between two moments.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 
-use crate::proc;
 use crate::subject::Running;
 use crate::world::World;
+use crate::{pause, proc};
 
 /// Attempts to read the metrics of the API server; each lasts up to kube's 30 s for a connection.
 const SCRAPES: usize = 5;
+
+/// Without a write for so long there are none to come.
+const STILL: Duration = Duration::from_secs(2);
 
 /// CPU seconds and counts up to a moment.
 pub(crate) struct Sample {
@@ -106,6 +111,20 @@ impl Sample {
 }
 
 impl Writes {
+    /// Waits until there are no more of them.
+    pub(crate) async fn until_still(world: &World, patience: Duration) -> anyhow::Result<()> {
+        let (end, mut before) = (world.seconds() + patience.as_secs_f64(), Self::so_far(world).await?.all);
+        loop {
+            pause(STILL).await;
+            let after = Self::so_far(world).await?.all;
+            if after == before {
+                return Ok(());
+            }
+            anyhow::ensure!(world.seconds() < end, "statuses are written without an end: see the log");
+            before = after;
+        }
+    }
+
     async fn so_far(world: &World) -> anyhow::Result<Self> {
         let text = scrape(world).await?;
         let mut writes = Self::default();

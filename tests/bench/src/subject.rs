@@ -19,6 +19,7 @@ use crate::world::World;
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     pub(crate) operator: PathBuf,
+    pub(crate) previous: Option<PathBuf>,
     pub(crate) baseline: PathBuf,
     /// Where their logs go.
     pub(crate) logs: PathBuf,
@@ -27,11 +28,14 @@ pub(crate) struct Programs {
     pub(crate) concurrency: u16,
 }
 
-/// One of the two.
+/// One of the three; their names have the same length, as they are part of what an ImageTask takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Subject {
     /// The operator
     Operator,
+    /// Another build of the operator, which it is compared with
+    #[value(skip)]
+    Previous,
     /// The textbook controller
     Baseline,
 }
@@ -51,6 +55,7 @@ impl Subject {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Operator => "operator",
+            Self::Previous => "previous",
             Self::Baseline => "baseline",
         }
     }
@@ -65,6 +70,7 @@ impl Subject {
     ) -> anyhow::Result<Running> {
         let program = match self {
             Self::Operator => &programs.operator,
+            Self::Previous => programs.previous.as_ref().context("no previous build was named")?,
             Self::Baseline => &programs.baseline,
         };
         let mut command = Command::new(program);
@@ -72,7 +78,7 @@ impl Subject {
         command.env_clear().env("KUBECONFIG", &world.plane.kubeconfig);
         let log = File::create(programs.logs.join(format!("{}.log", self.name())))?;
         match self {
-            Self::Operator => {
+            Self::Operator | Self::Previous => {
                 command.args(flags).args([
                     format!("--default-credentials-namespaces={namespace}"),
                     format!("--poll-interval={}s", programs.interval.as_secs()),
@@ -93,7 +99,7 @@ impl Subject {
         let mut child = command.kill_on_drop(true).spawn().with_context(|| missing(program))?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).context("it has ended at once")?;
         let address = match self {
-            Self::Operator => Some(address(&mut child, log).await?),
+            Self::Operator | Self::Previous => Some(address(&mut child, log).await?),
             Self::Baseline => None,
         };
         Ok(Running { subject: self, pid, started, address, child })

@@ -11,7 +11,16 @@ use crate::subject::Subject;
 use crate::world::{Population, World};
 use crate::{pause, proc, until};
 
-pub(crate) async fn burst(plan: &Plan, world: &World) -> anyhow::Result<String> {
+/// By these two builds are compared.
+pub(crate) const COMPARED: [&str; 5] = [
+    "ImageTasks without a status in the end",
+    "first look, the last, s",
+    "calls",
+    "CPU meanwhile, % of a core",
+    "RSS peak, MiB",
+];
+
+pub(crate) async fn burst(plan: &Plan, world: &World) -> anyhow::Result<Runs> {
     let mut runs = Runs::default();
     for repeat in 0..plan.repeats {
         for subject in &plan.subjects {
@@ -24,7 +33,7 @@ pub(crate) async fn burst(plan: &Plan, world: &World) -> anyhow::Result<String> 
             runs.add(*subject, run(plan, world, &population, *subject).await?);
         }
     }
-    Ok(runs.table(["operator", "baseline"]))
+    Ok(runs)
 }
 
 async fn run(plan: &Plan, world: &World, population: &Population, subject: Subject) -> anyhow::Result<Figures> {

@@ -1,8 +1,6 @@
 //! All tasks end at once: how long until each ImageTask says so, and who is the bottleneck.
 
-use serde_json::Value;
-
-use super::{Plan, machine, quantiles, writes};
+use super::{Plan, machine, quantiles, told, writes};
 use crate::report::{Figures, Runs};
 use crate::sample::Sample;
 use crate::sighted::{Seen, Sighted};
@@ -10,7 +8,8 @@ use crate::subject::Subject;
 use crate::world::{Population, World};
 use crate::{looks, proc, until};
 
-pub(crate) async fn ends(plan: &Plan, world: &World, running: &Value) -> anyhow::Result<String> {
+pub(crate) async fn ends(plan: &Plan, world: &World) -> anyhow::Result<Runs> {
+    let [running, _] = told(plan, world).await?;
     let mut runs = Runs::default();
     for repeat in 0..plan.repeats {
         for subject in &plan.subjects {
@@ -19,11 +18,11 @@ pub(crate) async fn ends(plan: &Plan, world: &World, running: &Value) -> anyhow:
             let population = Population::of(&namespace, "ends", plan.tasks);
             world.create_namespace(&namespace).await?;
             world.run_in_cloud(&population);
-            world.store_as(&population, running).await?;
+            world.store_as(&population, &running).await?;
             runs.add(*subject, run(plan, world, &population, *subject).await?);
         }
     }
-    Ok(runs.table(["operator", "baseline"]))
+    Ok(runs)
 }
 
 async fn run(plan: &Plan, world: &World, population: &Population, subject: Subject) -> anyhow::Result<Figures> {

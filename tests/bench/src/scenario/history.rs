@@ -1,21 +1,20 @@
 //! Finished ImageTasks beside the unfinished: the same operator with and, by a label selector, without them in its view.
 
-use serde_json::Value;
-
-use super::{Plan, steady};
+use super::{Plan, steady, told};
 use crate::report::{Figures, Runs};
 use crate::subject::Subject;
 use crate::until;
 use crate::world::{LABEL, Population, World};
 
-pub(crate) async fn history(plan: &Plan, world: &World, running: &Value, finished: &Value) -> anyhow::Result<String> {
+pub(crate) async fn history(plan: &Plan, world: &World) -> anyhow::Result<Runs> {
+    let [running, finished] = told(plan, world).await?;
     let namespace = format!("history-{}", plan.tasks);
     let unfinished = Population::of(&namespace, "unfinished", plan.tasks);
     let past = Population::of(&namespace, "finished", plan.finished);
     world.create_namespace(&namespace).await?;
     world.run_in_cloud(&unfinished);
-    world.store_as(&unfinished, running).await?;
-    world.store_as(&past, finished).await?;
+    world.store_as(&unfinished, &running).await?;
+    world.store_as(&past, &finished).await?;
     let mut runs = Runs::default();
     for repeat in 0..plan.repeats {
         eprintln!("  history, {} tasks and {} finished, repeat {repeat}", plan.tasks, plan.finished);
@@ -26,7 +25,7 @@ pub(crate) async fn history(plan: &Plan, world: &World, running: &Value, finishe
         with.add("raw list of everything in pages, nothing read but bytes, s", world.list(&namespace).await?);
         runs.add(Subject::Baseline, with);
     }
-    Ok(runs.table(["without", "with the finished"]))
+    Ok(runs)
 }
 
 async fn run(plan: &Plan, world: &World, unfinished: &Population, selector: &[String]) -> anyhow::Result<Figures> {

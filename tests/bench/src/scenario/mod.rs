@@ -1,9 +1,9 @@
 //! What is measured, one situation a file.
 
-mod burst;
+pub(crate) mod burst;
 mod ends;
 mod history;
-mod quiet;
+pub(crate) mod quiet;
 
 pub(crate) use burst::burst;
 pub(crate) use ends::ends;
@@ -11,6 +11,8 @@ pub(crate) use history::history;
 pub(crate) use quiet::quiet;
 
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::looks::{self, Looks};
 use crate::proc;
@@ -68,6 +70,21 @@ impl Plan {
         pause(self.programs.interval + Duration::from_secs(2)).await;
         Ok(last.filter(|_| in_time).map(|last| last - running.started))
     }
+}
+
+/// The statuses that the operator gives an ImageTask whose task runs, and after it has ended.
+async fn told(plan: &Plan, world: &World) -> anyhow::Result<[Value; 2]> {
+    let sample = Population::of("sample", "sample", 1);
+    world.create_namespace(&sample.namespace).await?;
+    world.run_in_cloud(&sample);
+    world.store(&sample).await?;
+    let running = Subject::Operator.start(world, &plan.programs, &sample.namespace, &[]).await?;
+    let status = |phase| world.status_in_phase(&sample, phase);
+    let told = status("Running").await?;
+    world.end_in_cloud(&sample);
+    let told = [told, status("Succeeded").await?];
+    running.stop().await?;
+    Ok(told)
 }
 
 /// The steady state of a subject over the window of the plan.

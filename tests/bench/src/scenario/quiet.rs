@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use super::{Plan, quantiles, steady};
+use super::{Plan, quantiles, steady, told};
 use crate::pause;
 use crate::report::{Figures, Runs};
+use crate::sample::Writes;
 use crate::sighted::Sighted;
 use crate::subject::{Running, Subject};
 use crate::world::{Population, World};
@@ -17,12 +16,22 @@ const ARRIVALS: usize = 100;
 /// Between two of them: so slow that each is met alone, and at every moment of the beat.
 const SPACING: Duration = Duration::from_millis(170);
 
-pub(crate) async fn quiet(plan: &Plan, world: &World, running: &Value) -> anyhow::Result<String> {
-    let namespace = format!("quiet-{}", plan.tasks);
-    let population = Population::of(&namespace, "quiet", plan.tasks);
-    world.create_namespace(&namespace).await?;
+/// By these two builds are compared.
+pub(crate) const COMPARED: [&str; 6] = [
+    "start to first look at every task, s",
+    "RSS steady, MiB",
+    "RSS peak so far, MiB",
+    "CPU, % of a core",
+    "calls a second",
+    "calls that failed",
+];
+
+pub(crate) async fn quiet(plan: &Plan, world: &World) -> anyhow::Result<Runs> {
+    let [running, _] = told(plan, world).await?;
+    let population = Population::of(&format!("quiet-{}", plan.tasks), "quiet", plan.tasks);
+    world.create_namespace(&population.namespace).await?;
     world.run_in_cloud(&population);
-    world.store_as(&population, running).await?;
+    world.store_as(&population, &running).await?;
     let mut runs = Runs::default();
     for repeat in 0..plan.repeats {
         for subject in &plan.subjects {
@@ -30,7 +39,7 @@ pub(crate) async fn quiet(plan: &Plan, world: &World, running: &Value) -> anyhow
             runs.add(*subject, run(plan, world, &population, *subject, repeat).await?);
         }
     }
-    Ok(runs.table(["operator", "baseline"]))
+    Ok(runs)
 }
 
 async fn run(
@@ -44,8 +53,15 @@ async fn run(
     let running = plan.start(subject, world, &population.namespace).await?;
     let started = plan.settle(world, &running, population).await?;
     figures.add("start to first look at every task, s", started);
+    let compares = plan.programs.previous.is_some();
+    if compares {
+        // Where two builds do not tell the same, each begins with telling all anew.
+        Writes::until_still(world, plan.patience).await?;
+    }
     steady(plan, world, &running, &mut figures).await?;
-    arrive(world, &running, population, repeat, &mut figures).await?;
+    if !compares {
+        arrive(world, &running, population, repeat, &mut figures).await?;
+    }
     running.stop().await?;
     Ok(figures)
 }
