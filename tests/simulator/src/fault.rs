@@ -66,6 +66,8 @@ pub enum Effect {
         /// The length of the body.
         bytes: usize,
     },
+    /// The usual answer with a byte in its middle that makes it no UTF-8.
+    Garbled,
     /// Half of the usual body under the `Content-Length` of the whole, then the connection ends.
     Truncated,
     /// No answer until the fault is cleared.
@@ -76,6 +78,8 @@ pub enum Effect {
     NullTasks,
     /// A `Result` that has no `Tasks`.
     AbsentTasks,
+    /// The usual pages, then empty ones, each with a token that leads to another.
+    EndlessPages,
 }
 
 /// A fault as it stands in the simulator.
@@ -121,6 +125,11 @@ impl Fault {
         Self::of(Effect::Oversized { bytes })
     }
 
+    /// A body that is no UTF-8.
+    pub fn garbled() -> Self {
+        Self::of(Effect::Garbled)
+    }
+
     /// A body that ends before its `Content-Length`.
     pub fn truncated() -> Self {
         Self::of(Effect::Truncated)
@@ -144,6 +153,11 @@ impl Fault {
     /// A `Result` without `Tasks`.
     pub fn absent_tasks() -> Self {
         Self::of(Effect::AbsentTasks)
+    }
+
+    /// Pages that never come to an end.
+    pub fn endless_pages() -> Self {
+        Self::of(Effect::EndlessPages)
     }
 
     /// The usual answer, `delay` late.

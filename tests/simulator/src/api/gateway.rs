@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyper::Response;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::assume_role::{self, assume_role};
 use super::authenticate::authenticate;
@@ -61,13 +61,21 @@ fn reply(
         Effect::Code { code, status } => Err(ApiError::of(code).with_status(*status)),
         Effect::NullTasks => usual(state, request).map(|result| with_tasks(result, Some(Value::Null))),
         Effect::AbsentTasks => usual(state, request).map(|result| with_tasks(result, None)),
-        Effect::None | Effect::Hang | Effect::Oversized { .. } | Effect::Truncated => usual(state, request),
+        Effect::EndlessPages => without_end(usual(state, request), number),
+        Effect::None | Effect::Hang | Effect::Oversized { .. } | Effect::Truncated | Effect::Garbled => {
+            usual(state, request)
+        }
     };
     let status = result.as_ref().map_or_else(|error| error.status, |_| 200);
     let mut outcome = result.as_ref().map_or_else(|error| error.code.clone(), |_| "OK".to_owned());
     let mut body = Payload::whole(metadata.body(result));
     if let Effect::Oversized { bytes } = effect {
         body = body.padded(*bytes);
+        outcome = "oversized".to_owned();
+    }
+    if *effect == Effect::Garbled {
+        body = body.garbled();
+        outcome = "garbled".to_owned();
     }
     if *effect == Effect::Truncated {
         body = body.truncated();
@@ -106,10 +114,21 @@ fn with_tasks(mut result: Value, tasks: Option<Value>) -> Value {
     result
 }
 
+/// Lets another page follow the last one, and an empty one each of those.
+fn without_end(page: Result<Value, ApiError>, number: u64) -> Result<Value, ApiError> {
+    let mut page = match page {
+        Err(error) if error.code == "InvalidNextToken.Malformed" => json!({ "NextToken": "", "Tasks": [] }),
+        page => page?,
+    };
+    if page["NextToken"] == "" {
+        page["NextToken"] = json!(format!("another-{number}"));
+    }
+    Ok(page)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
 
     use super::*;
     use crate::Fault;
@@ -226,6 +245,31 @@ mod tests {
         assert_eq!(Client::usual().ask(&cloud, "").await.1["Result"], json!({ "NextToken": "", "Tasks": null }));
         cloud.order(Fault::absent_tasks());
         assert_eq!(Client::usual().ask(&cloud, "").await.1["Result"], json!({ "NextToken": "" }));
+    }
+
+    #[tokio::test]
+    async fn pages_without_end_lead_from_one_to_the_next() {
+        let cloud = cloud();
+        cloud.put(crate::Task::export("t-1", "i-1"));
+        cloud.order(Fault::endless_pages());
+        let (mut sizes, mut tokens) = (Vec::new(), vec![String::new()]);
+        for _ in 0..3 {
+            let token = tokens.last().expect("there is one");
+            let (_, answer) = Client::usual().ask(&cloud, &format!("&NextToken={token}")).await;
+            sizes.push(answer["Result"]["Tasks"].as_array().unwrap().len());
+            tokens.push(answer["Result"]["NextToken"].as_str().unwrap().to_owned());
+        }
+        tokens.dedup();
+        assert_eq!((sizes, tokens.len()), (vec![1, 0, 0], 4));
+    }
+
+    #[tokio::test]
+    async fn a_garbled_answer_is_no_utf_8() {
+        let cloud = cloud();
+        cloud.order(Fault::garbled());
+        let response = answer(&cloud, &Client::usual().describe("")).await.unwrap();
+        let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+        assert!(std::str::from_utf8(&body).is_err());
     }
 
     fn any_authorization() -> impl Strategy<Value = String> {

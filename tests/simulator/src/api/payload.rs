@@ -26,6 +26,14 @@ impl Payload {
         Self::whole(bytes)
     }
 
+    /// The same but for one byte that no UTF-8 has.
+    pub(crate) fn garbled(self) -> Self {
+        let mut bytes = self.rest.to_vec();
+        let middle = bytes.len() / 2;
+        bytes.splice(middle..middle, [0xff]);
+        Self::whole(bytes)
+    }
+
     /// The first half of it, announced as the whole.
     pub(crate) fn truncated(self) -> Self {
         let length = self.rest.len();
