@@ -26,12 +26,12 @@ pub(crate) struct Evidence {
 /// What holds, or what speaks against it.
 pub(crate) type Verdict = Result<(), String>;
 
-/// Checks all statements, and panics with the first that does not hold.
-pub(crate) fn check(run: &Evidence, context: &str) {
+/// Checks all statements; each that does not hold, with what speaks against it.
+pub(crate) fn check(run: &Evidence) -> Vec<String> {
     macro_rules! statements {
         ($($statement:ident)*) => { [$((stringify!($statement), $statement as fn(&Evidence) -> Verdict)),*] };
     }
-    for (name, statement) in statements![
+    let statements = statements![
         every_version_was_recorded
         no_end_was_ever_wrong
         no_end_was_ever_taken_back
@@ -46,11 +46,9 @@ pub(crate) fn check(run: &Evidence, context: &str) {
         calls_stayed_within_the_budget
         every_image_task_shows_what_the_cloud_says
         nothing_that_is_not_over_was_forgotten
-    ] {
-        if let Err(evidence) = statement(run) {
-            panic!("{context}: {}: {evidence}", name.replace('_', " "));
-        }
-    }
+    ];
+    let judged = statements.into_iter().map(|(name, statement)| (name.replace('_', " "), statement(run)));
+    judged.filter_map(|(name, verdict)| Some(format!("{name}: {}", verdict.err()?))).collect()
 }
 
 /// Clocks of the test and the simulator agree to this.

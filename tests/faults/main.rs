@@ -1,11 +1,13 @@
 //! Hundreds of ImageTasks while everything goes wrong that can: the cloud, the API server, the way to both, and the
 //! operator's own life. Afterwards every one of them must tell the truth, and none may ever have told anything else.
 //!
-//! `IMAGETASK_FAULTS_SEED=7 cargo test --test faults` runs one seed, `IMAGETASK_FAULTS_SEEDS=20` that many fresh ones.
+//! `IMAGETASK_FAULTS_SEED=7 cargo test --test faults` runs one seed, `IMAGETASK_FAULTS_SEEDS=20` that many fresh ones. A red
+//! run leaves all that is known of it in the folder that it names.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod checks;
+mod folder;
 mod operator;
 mod proxy;
 mod scenario;
@@ -16,8 +18,11 @@ mod it {
     pub(crate) mod world;
 }
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt;
 use imagetask_operator::api::ImageTask;
 use imagetask_operator::clock::Clock;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -26,6 +31,7 @@ use simulator::FaultId;
 use tokio::time::timeout;
 
 use checks::{Evidence, SLACK, check, has_ended, shows_what_the_cloud_says};
+use folder::Folder;
 use it::world::{ControlPlane, Record, World};
 use operator::{Operator, QPS};
 use proxy::Proxy;
@@ -44,10 +50,15 @@ const FOLLOWING: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_image_task_tells_the_truth_whatever_goes_wrong() {
+    let mut red = Vec::new();
     for seed in seeds() {
         eprintln!("IMAGETASK_FAULTS_SEED={seed}");
-        run(seed).await;
+        if let Err(verdict) = judge(seed).await {
+            eprintln!("{verdict}");
+            red.push(verdict);
+        }
     }
+    assert!(red.is_empty(), "{}", red.join("\n"));
 }
 
 #[expect(clippy::disallowed_methods, reason = "the seeds are chosen by whoever runs the tests")]
@@ -65,49 +76,101 @@ fn fresh_seed() -> u64 {
     fastrand::u64(..1_000_000)
 }
 
-async fn run(seed: u64) {
-    let mut scenario = Scenario::of(seed);
-    let world = World::new().await;
-    for key in SECRETS {
-        world.cloud.add_account(key, "secret");
-        world.secret(key, json!({"VOLCENGINE_ACCESS_KEY": key, "VOLCENGINE_SECRET_KEY": "secret"})).await;
+/// Makes a run and checks it; what does not hold, and where its evidence is.
+async fn judge(seed: u64) -> Result<(), String> {
+    let mut run = Run::begin(seed).await;
+    let lived = AssertUnwindSafe(run.live()).catch_unwind().await;
+    let (evidence, road, folder) = run.end().await;
+    let verdict: Vec<_> = lived.err().map(|panic| words(&*panic)).into_iter().chain(check(&evidence)).collect();
+    if verdict.is_empty() {
+        folder.drop();
+        return Ok(());
     }
-    let road = Proxy::start(ControlPlane::shared().await.client().await, scenario.dice()).await;
-    let skipped = milliseconds_of_the_cloud(&world).await;
-    let clock = Clock::start();
-    world.cloud.put_all(scenario.tasks.clone());
-    let record = Record::begin(world.tasks(), clock).await;
-    let run = seed.to_string();
-    let mut operator = Operator::start(&run, &road.kubeconfig(), &world.cloud.url(), &world.namespace, clock);
-    let truth = Truth::of(&scenario.tasks);
+    let verdict = format!("IMAGETASK_FAULTS_SEED={seed}\n{}", verdict.join("\n"));
+    Err(folder.keep(&verdict, &evidence, road))
+}
 
-    let mut orders = Vec::new();
-    for (at, act) in scenario.acts {
-        tokio::time::sleep_until(clock.instant(at).into()).await;
-        play(act, &world, &mut operator, &mut orders).await;
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let words = panic.downcast_ref::<String>().cloned();
+    words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned())).unwrap_or_default()
+}
+
+/// One run, from its beginning to its end.
+struct Run {
+    world: World,
+    truth: Truth,
+    road: Proxy,
+    record: Record,
+    operator: Operator,
+    acts: Vec<(Duration, Act)>,
+    clock: Clock,
+    /// What the cloud's clock was when the run's began, in milliseconds.
+    skipped: u64,
+    forgotten: Vec<String>,
+    folder: Folder,
+}
+
+impl Run {
+    async fn begin(seed: u64) -> Self {
+        let mut scenario = Scenario::of(seed);
+        let world = World::new().await;
+        for key in SECRETS {
+            world.cloud.add_account(key, "secret");
+            world.secret(key, json!({"VOLCENGINE_ACCESS_KEY": key, "VOLCENGINE_SECRET_KEY": "secret"})).await;
+        }
+        let client = ControlPlane::shared().await.client().await;
+        let folder = Folder::of(seed, &scenario, Clock::start().now());
+        let skipped = milliseconds_of_the_cloud(&world).await;
+        world.cloud.forget_calls();
+        let clock = Clock::start();
+        let road = Proxy::start(client, scenario.dice(), clock).await;
+        world.cloud.put_all(scenario.tasks.clone());
+        let record = Record::begin(world.tasks(), clock).await;
+        let operator = Operator::start(folder.path(), &road.kubeconfig(), &world.cloud.url(), &world.namespace, clock);
+        let (truth, acts, forgotten) = (Truth::of(&scenario.tasks), scenario.acts, Vec::new());
+        Self { world, truth, road, record, operator, acts, clock, skipped, forgotten, folder }
     }
-    tokio::time::sleep_until(clock.instant(TROUBLE).into()).await;
-    world.cloud.clear_faults();
-    road.calm();
 
-    // An end never changes, right or wrong.
-    let is_done = |object: &ImageTask| has_ended(object) || shows_what_the_cloud_says(&truth, object).is_ok();
-    record.until(RECOVERY, |history| history.present().all(is_done)).await;
-    eprintln!("done after {:?}", clock.now().mono);
-    // A fresh process asks for what is not over, and for nothing else.
-    operator.kill_and_start().await;
-    let forgotten = not_asked_again(&world, &truth, &record).await;
+    async fn live(&mut self) {
+        let mut orders = Vec::new();
+        for (at, act) in std::mem::take(&mut self.acts) {
+            tokio::time::sleep_until(self.clock.instant(at).into()).await;
+            play(act, &self.world, &mut self.operator, &mut orders).await;
+        }
+        tokio::time::sleep_until(self.clock.instant(TROUBLE).into()).await;
+        self.world.cloud.clear_faults();
+        self.road.calm();
 
-    let mut calls = world.cloud.calls();
-    calls.iter_mut().for_each(|call| call.at_ms = call.at_ms.saturating_sub(skipped));
-    let (simulated, real) = (milliseconds_of_the_cloud(&world).await - skipped, clock.now().mono);
-    assert!(
-        real.abs_diff(Duration::from_millis(simulated)) < SLACK,
-        "the simulator's clock is at {simulated} ms, the test's at {real:?}"
-    );
-    let starts = operator.starts.clone();
-    let evidence = Evidence { truth, history: record.history(), calls, starts, forgotten, qps: QPS };
-    check(&evidence, &format!("IMAGETASK_FAULTS_SEED={seed}"));
+        // An end never changes, right or wrong.
+        let is_done = |object: &ImageTask| has_ended(object) || shows_what_the_cloud_says(&self.truth, object).is_ok();
+        self.record.until(RECOVERY, |history| history.present().all(is_done)).await;
+        eprintln!("done after {:?}", self.clock.now().mono);
+        // A fresh process asks for what is not over, and for nothing else.
+        self.operator.kill_and_start().await;
+        self.forgotten = not_asked_again(&self.world, &self.truth, &self.record).await;
+        let simulated = milliseconds_of_the_cloud(&self.world).await - self.skipped;
+        let real = self.clock.now().mono;
+        assert!(
+            real.abs_diff(Duration::from_millis(simulated)) < SLACK,
+            "the simulator's clock is at {simulated} ms, the test's at {real:?}"
+        );
+    }
+
+    /// Stops everything; what is known of the run.
+    async fn end(self) -> (Evidence, Vec<String>, Folder) {
+        let mut calls = self.world.cloud.calls();
+        calls.iter_mut().for_each(|call| call.at_ms = call.at_ms.saturating_sub(self.skipped));
+        let evidence = Evidence {
+            truth: self.truth,
+            history: self.record.history(),
+            calls,
+            starts: self.operator.starts.clone(),
+            forgotten: self.forgotten,
+            qps: QPS,
+        };
+        (evidence, self.road.journal(), self.folder)
+    }
 }
 
 async fn play(act: Act, world: &World, operator: &mut Operator, orders: &mut Vec<(usize, FaultId)>) {
@@ -143,10 +206,8 @@ async fn not_asked_again(world: &World, truth: &Truth, record: &Record) -> Vec<S
     before.iter().filter(|one| !is_asked(one)).map(|(_, id)| id.clone()).collect()
 }
 
-/// How long the cloud has been there.
+/// How long the cloud has been there, in milliseconds.
 async fn milliseconds_of_the_cloud(world: &World) -> u64 {
     reqwest::get(world.cloud.url()).await.unwrap();
-    let calls = world.cloud.calls();
-    world.cloud.forget_calls();
-    calls.last().expect("the cloud notes every call").at_ms
+    world.cloud.calls().last().expect("the cloud notes every call").at_ms
 }

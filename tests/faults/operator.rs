@@ -1,7 +1,7 @@
 //! The operator as a process that is killed and started again.
 
 use std::fs::{File, OpenOptions};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use imagetask_operator::clock::Clock;
@@ -25,11 +25,11 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    /// Starts the operator for one namespace; its files are named after the run.
-    pub(crate) fn start(run: &str, kubeconfig: &str, cloud: &str, namespace: &str, clock: Clock) -> Self {
-        let file = |suffix: &str| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("faults-{run}.{suffix}"));
+    /// Starts the operator for one namespace; its log and its kubeconfig are in a folder.
+    pub(crate) fn start(folder: &Path, kubeconfig: &str, cloud: &str, namespace: &str, clock: Clock) -> Self {
+        let file = |name: &str| folder.join(name);
         std::fs::write(file("kubeconfig"), kubeconfig).unwrap();
-        File::create(file("log")).unwrap();
+        File::create(file("operator.log")).unwrap();
         let flags = vec![
             format!("--endpoint={cloud}"),
             format!("--namespace={namespace}"),
@@ -40,8 +40,8 @@ impl Operator {
             "--listen=127.0.0.1:0".to_owned(),
             "--log-format=json".to_owned(),
         ];
-        let mut operator =
-            Self { starts: Vec::new(), kubeconfig: file("kubeconfig"), log: file("log"), flags, clock, child: None };
+        let (kubeconfig, log) = (file("kubeconfig"), file("operator.log"));
+        let mut operator = Self { starts: Vec::new(), kubeconfig, log, flags, clock, child: None };
         operator.spawn();
         operator
     }

@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use imagetask_operator::clock::Clock;
 use kube::Client;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
@@ -29,11 +30,15 @@ pub(crate) struct Proxy {
 
 struct Road {
     client: Client,
+    clock: Clock,
     dice: Mutex<fastrand::Rng>,
     bad: AtomicBool,
+    /// What became of each request, a line each.
+    journal: Mutex<Vec<String>>,
 }
 
 /// What becomes of one request.
+#[derive(Debug)]
 struct Fate {
     /// Wait before it goes on to the API server, and before its answer goes back.
     delays: [Duration; 2],
@@ -42,7 +47,7 @@ struct Fate {
     arrives: bool,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Answer {
     Whole,
     /// The connection ends after so many bytes.
@@ -58,10 +63,11 @@ type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, io::Error>;
 
 impl Proxy {
     /// Listens on a free port.
-    pub(crate) async fn start(client: Client, dice: fastrand::Rng) -> Self {
+    pub(crate) async fn start(client: Client, dice: fastrand::Rng, clock: Clock) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let road = Arc::new(Road { client, dice: Mutex::new(dice), bad: AtomicBool::new(true) });
+        let (dice, bad, journal) = (Mutex::new(dice), AtomicBool::new(true), Mutex::default());
+        let road = Arc::new(Road { client, clock, dice, bad, journal });
         let serving = tokio::spawn(serve(listener, road.clone()));
         Self { address, road, serving }
     }
@@ -69,6 +75,11 @@ impl Proxy {
     /// From now on everything passes whole and at once.
     pub(crate) fn calm(&self) {
         self.road.bad.store(false, Ordering::Relaxed);
+    }
+
+    /// What became of each request, a line each.
+    pub(crate) fn journal(&self) -> Vec<String> {
+        self.road.journal.lock().unwrap().clone()
     }
 
     /// The configuration of a client that takes this road.
@@ -107,6 +118,7 @@ async fn carry(road: Arc<Road>, request: Request<Incoming>) -> io::Result<Respon
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let is_watch = head.uri.query().is_some_and(|query| query.contains("watch="));
     let fate = road.draw(head.method != Method::GET, is_watch);
+    road.note(&format!("{} {} {fate:?}", head.method, head.uri));
     let [before, after] = fate.delays;
     wait(before).await;
     head.headers.remove(HOST);
@@ -132,6 +144,11 @@ async fn carry(road: Arc<Road>, request: Request<Incoming>) -> io::Result<Respon
 }
 
 impl Road {
+    fn note(&self, line: &str) {
+        let at = self.clock.now().mono.as_secs_f64();
+        self.journal.lock().unwrap().push(format!("{at:.3} {line}"));
+    }
+
     fn is_bad(&self) -> bool {
         self.bad.load(Ordering::Relaxed)
     }

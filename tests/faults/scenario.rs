@@ -33,6 +33,7 @@ pub(crate) struct Scenario {
 }
 
 /// One thing that is done.
+#[derive(Debug)]
 pub(crate) enum Act {
     Create(String, ImageTaskSpec),
     /// Deletes an ImageTask and creates another under its name.
