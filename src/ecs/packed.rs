@@ -76,11 +76,11 @@ impl<'a> Packed<'a> {
         }
     }
 
-    /// The word as an instant, if it is one.
+    /// The word as an instant, if it is one; a time without a zone is Beijing's.
     pub(super) fn instant(self) -> Option<Timestamp> {
         match self {
             Self::Time(second, _) => Some(second.timestamp()),
-            Self::Text(text) => text.parse().ok(),
+            Self::Text(text) => text.parse().ok().or_else(|| in_beijing(text)),
             Self::Absent | Self::Known(_) => None,
         }
     }
@@ -148,6 +148,15 @@ fn time(text: &str) -> Option<(Second, QuarterHours)> {
     (print(second, zone)? == text.as_bytes()).then_some((second, zone))
 }
 
+/// A date and a time of day to the second without a zone, such as `2022-05-06 00:01:00`: the documentation shows no zone
+/// but +08:00.
+fn in_beijing(text: &str) -> Option<Timestamp> {
+    let pieces = Pieces::parse(text).ok().filter(|_| text.len() >= "2022-05-06T00:01:00".len())?;
+    let unzoned = pieces.offset().is_none() && pieces.time_zone_annotation().is_none();
+    let time = pieces.time().filter(|_| unzoned)?;
+    BEIJING.to_timestamp(pieces.date().to_datetime(time)).ok()
+}
+
 /// `None` where it takes another length, as in a year of five digits.
 fn print(second: Second, zone: QuarterHours) -> Option<[u8; LENGTH]> {
     let offset = Offset::from_seconds(i32::from(zone) * QUARTER_HOUR).expect("it was that of a time");
@@ -162,6 +171,9 @@ const LENGTH: usize = 25;
 
 /// Seconds.
 const QUARTER_HOUR: i32 = 15 * 60;
+
+/// The zone of the cloud's times.
+const BEIJING: Offset = Offset::constant(8);
 
 #[cfg(test)]
 mod tests {

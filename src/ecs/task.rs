@@ -110,9 +110,14 @@ impl Task {
         TaskProgress::of(self.word(Word::Status).as_deref())
     }
 
-    /// `CreatedAt` as an instant; absent when unreadable.
+    /// `CreatedAt` as an instant; absent when unreadable. A time without a zone is read as +08:00.
     pub fn created(&self) -> Option<Timestamp> {
         self.packed(Word::Created).instant()
+    }
+
+    /// `EndAt` as an instant; absent when unreadable. A time without a zone is read as +08:00.
+    pub fn ended(&self) -> Option<Timestamp> {
+        self.packed(Word::Ended).instant()
     }
 
     /// Whether it says the same as another report of it; `UpdatedAt` alone is no news (contract §1).
@@ -185,11 +190,24 @@ mod tests {
     }
 
     #[test]
-    fn a_creation_time_is_an_instant_whatever_its_offset() {
+    fn a_creation_time_is_an_instant_whatever_its_offset_and_beijings_without_one() {
         let created = |time| task(time, None).created();
         let instant: Timestamp = "2022-05-05T16:01:00Z".parse().unwrap();
         assert_eq!(created(Some("2022-05-06T00:01:00+08:00")), Some(instant));
-        for unreadable in ["yesterday", "2022-05-06 00:01", "0000-00-00T00:00:00Z"] {
+        for in_beijing in ["2022-05-06T00:01:00", "2022-05-06 00:01:00", "2022-05-06T00:01:00.000"] {
+            assert_eq!(created(Some(in_beijing)), Some(instant), "{in_beijing}");
+            assert_eq!(task(Some(in_beijing), None).word(Word::Created).as_deref(), Some(in_beijing));
+        }
+        let unreadable = [
+            "yesterday",
+            "2022-05-06",
+            "2022-05-06 00:01",
+            "0000-00-00T00:00:00Z",
+            "0000-00-00 00:00:00",
+            "2022-05-06T00:01:00[Asia/Shanghai]",
+            "2022-05-06T00:01:00+99:00",
+        ];
+        for unreadable in unreadable {
             assert_eq!(created(Some(unreadable)), None, "{unreadable:?}");
         }
         assert_eq!(created(None), None);
