@@ -43,10 +43,18 @@ impl From<Moment> for Duration {
 pub struct Second(u32);
 
 impl Second {
+    /// The earliest.
+    pub const FIRST: Self = Self(0);
+
     /// The second of a moment; what is before 1970 or after 2106 is taken for those.
     pub fn of(moment: Timestamp) -> Self {
         let bounded = moment.as_second().clamp(0, u32::MAX.into());
         Self(u32::try_from(bounded).expect("it is within the bounds"))
+    }
+
+    /// The second so much later, in whole seconds; what is after 2106 is taken for that.
+    pub fn saturating_add(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(u32::try_from(time.as_secs()).unwrap_or(u32::MAX)))
     }
 
     /// Packed, to be read by [`Second::from_bytes`].

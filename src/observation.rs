@@ -30,6 +30,8 @@ pub enum Observation<'a> {
     Missing {
         /// Whether nothing else was asked for in that question.
         alone: bool,
+        /// Whether the answer holds a task of the type that is looked for, but one of before.
+        passed_over: bool,
         /// The answer's request id.
         request_id: Option<&'a str>,
     },

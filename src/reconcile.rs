@@ -92,9 +92,9 @@ fn row<'a>(task: &'a Followed, trouble: Option<Trouble>, look: &Look<'a>, now: N
     match look.seen {
         Observation::Nothing => Row { verdict: Verdict::Keep, next: Next::Beat },
         Observation::Failed(failure) => failed(task, trouble, failure, now, rules),
-        Observation::Missing { alone, request_id } => {
+        Observation::Missing { alone, passed_over, request_id } => {
             let cause = |text| Cause { request_id, ..Cause::of(text) };
-            missing(task, spec, trouble, alone, now, rules, cause)
+            missing(task, absence(spec, passed_over), trouble, alone, now, rules, cause)
         }
         Observation::Found { task, request_id } => {
             let (course, reason, text) = own_status(task);
@@ -147,7 +147,7 @@ fn failed<'a>(task: &'a Followed, trouble: Option<Trouble>, failure: &'a Failure
 /// The rows not found, lost.
 fn missing<'a>(
     task: &Followed,
-    spec: &Spec,
+    never_seen: &'static str,
     trouble: Option<Trouble>,
     alone: bool,
     now: Now,
@@ -165,14 +165,20 @@ fn missing<'a>(
             false => stands(Course::Progressing, Reason::TaskLost, TASK_LOST, Next::Beat),
         };
     }
-    let text = match spec.target {
-        Target::Task(_) => TASK_NOT_FOUND,
-        Target::Newest { .. } => NO_TASK_OF_TYPE,
-    };
     match lasts >= rules.not_found_grace {
-        true => stands(Course::Stuck, Reason::TaskNotFound, text, Next::Slowly),
+        true => stands(Course::Stuck, Reason::TaskNotFound, never_seen, Next::Slowly),
         false if held => Row { verdict: Verdict::Keep, next: Next::Slowly },
-        false => stands(Course::Progressing, Reason::TaskNotFound, text, Next::Beat),
+        false => stands(Course::Progressing, Reason::TaskNotFound, never_seen, Next::Beat),
+    }
+}
+
+/// What is told of a task that was never seen.
+fn absence(spec: &Spec, passed_over: bool) -> &'static str {
+    match &spec.target {
+        Target::Task(_) => TASK_NOT_FOUND,
+        Target::Newest(_) if !passed_over => NO_TASK_OF_TYPE,
+        Target::Newest(newest) if newest.started_after.is_some() => ONLY_OLDER_TASKS,
+        Target::Newest(_) => ONLY_ENDED_TASKS,
     }
 }
 
@@ -270,6 +276,11 @@ const TASK_NOT_FOUND: &str = "the cloud does not know this task: check its id, i
     looked for on";
 const NO_TASK_OF_TYPE: &str = "the cloud knows no task of this type for this image: check the image id, the type, the \
     region and the account; it is looked for on";
+const ONLY_ENDED_TASKS: &str = "an older task of this type had ended before this ImageTask was created, and no other is \
+    there: polling continues; to pick one that has ended, create the ImageTask anew and set spec.startedAfter to a time \
+    before the call that started it";
+const ONLY_OLDER_TASKS: &str = "the tasks of this type for this image were created before spec.startedAfter, or at a time \
+    that cannot be read: polling continues; if one of them is meant, create the ImageTask anew with an earlier time";
 const TASK_LOST: &str = "the task was seen before and is now missing: it may have been deleted, or its record has \
     expired; it is looked for on";
 

@@ -6,6 +6,7 @@ use arcstr::ArcStr;
 use k8s_openapi::jiff::SignedDuration;
 
 use crate::api::{Lenient, SpecView};
+use crate::clock::Second;
 use crate::ecs::{Region, ResourceId, TaskId};
 
 /// A spec that keeps every rule of the CRD.
@@ -28,13 +29,19 @@ pub struct Spec {
 pub enum Target {
     /// One task.
     Task(TaskId),
-    /// The newest task of a type on an image.
-    Newest {
-        /// The image.
-        resource: ResourceId,
-        /// The type of the task.
-        type_: ArcStr,
-    },
+    /// The newest task of a type on an image; boxed, as most name a task.
+    Newest(Box<Newest>),
+}
+
+/// Which of an image's tasks is followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// The image.
+    pub resource: ResourceId,
+    /// The type of the task.
+    pub type_: ArcStr,
+    /// Tasks created before it are not meant; later ones are, ended or not.
+    pub started_after: Option<Second>,
 }
 
 /// How long a task may take, in whole seconds; what is beyond 136 years is taken for those.
@@ -44,7 +51,7 @@ pub struct Timeout(NonZeroU32);
 impl Timeout {
     /// Reads `90m` or `1h30m`: what the CRD's pattern `^([0-9]+[hms])+$` lets in.
     pub fn parse(text: &str) -> Result<Self, InvalidSpec> {
-        let invalid = || InvalidSpec("timeout is not a duration such as 90m or 1h30m, or is zero".into());
+        let invalid = || broken("timeout is not a duration such as 90m or 1h30m, or is zero");
         let mut total = 0_u64;
         let mut rest = text;
         while !rest.is_empty() {
@@ -80,8 +87,8 @@ impl Spec {
     pub fn parse(stored: &Lenient<SpecView>) -> Result<Self, InvalidSpec> {
         let spec = match stored {
             Lenient::Valid(spec) => spec,
-            Lenient::Absent => return Err(InvalidSpec("spec is missing".into())),
-            Lenient::Invalid => return Err(InvalidSpec("spec is not an object".into())),
+            Lenient::Absent => return Err(broken("spec is missing")),
+            Lenient::Invalid => return Err(broken("spec is not an object")),
         };
         let region = optional("region", &spec.region)?.map(|word| parsed("region", Region::parse(word))).transpose()?;
         let timeout = optional("timeout", &spec.timeout)?.map(|word| Timeout::parse(word)).transpose()?;
@@ -95,24 +102,33 @@ impl Spec {
     }
 }
 
+fn broken(rule: impl Into<String>) -> InvalidSpec {
+    InvalidSpec(rule.into())
+}
+
 fn target(spec: &SpecView) -> Result<Target, InvalidSpec> {
     let task = optional("taskId", &spec.task_id)?;
     let resource = optional("resourceId", &spec.resource_id)?;
     let type_ = optional("type", &spec.type_)?;
+    let started_after = optional("startedAfter", &spec.started_after)?;
     match (task, resource, type_) {
+        (Some(_), None, None) if started_after.is_some() => {
+            Err(broken("startedAfter is not allowed without resourceId"))
+        }
         (Some(task), None, None) => Ok(Target::Task(parsed("taskId", TaskId::parse(task))?)),
         (None, Some(resource), Some(type_)) => {
             let resource = parsed("resourceId", ResourceId::parse(resource))?;
             if !is_type(type_) {
-                return Err(InvalidSpec("type is not a word of up to 64 letters and digits".into()));
+                return Err(broken("type is not a word of up to 64 letters and digits"));
             }
-            Ok(Target::Newest { resource, type_: ArcStr::from(&**type_) })
+            let started_after = started_after.map(|time| time.parse()).transpose();
+            let started_after =
+                started_after.map_err(|_| broken("startedAfter is not a date-time such as 2026-01-31T09:00:00Z"))?;
+            Ok(Target::Newest(Box::new(Newest { resource, type_: ArcStr::from(&**type_), started_after })))
         }
-        (None, None, _) | (Some(_), Some(_), _) => {
-            Err(InvalidSpec("exactly one of taskId and resourceId must be set".into()))
-        }
+        (None, None, _) | (Some(_), Some(_), _) => Err(broken("exactly one of taskId and resourceId must be set")),
         (Some(_), None, Some(_)) | (None, Some(_), None) => {
-            Err(InvalidSpec("type is required with resourceId and not allowed without it".into()))
+            Err(broken("type is required with resourceId and not allowed without it"))
         }
     }
 }
@@ -128,8 +144,8 @@ fn credentials(spec: &SpecView) -> Result<Option<ArcStr>, InvalidSpec> {
     let Some(reference) = optional("credentialsRef", &spec.credentials_ref)? else { return Ok(None) };
     match optional("credentialsRef.name", &reference.name)? {
         Some(name) if is_object_name(name) => Ok(Some(ArcStr::from(name.as_ref()))),
-        Some(_) => Err(InvalidSpec("credentialsRef.name is not the name of a Secret".into())),
-        None => Err(InvalidSpec("credentialsRef.name is missing".into())),
+        Some(_) => Err(broken("credentialsRef.name is not the name of a Secret")),
+        None => Err(broken("credentialsRef.name is missing")),
     }
 }
 
@@ -144,12 +160,12 @@ fn optional<'a, T>(field: &str, stored: &'a Lenient<T>) -> Result<Option<&'a T>,
     match stored {
         Lenient::Valid(value) => Ok(Some(value)),
         Lenient::Absent => Ok(None),
-        Lenient::Invalid => Err(InvalidSpec(format!("{field} is of the wrong type"))),
+        Lenient::Invalid => Err(broken(format!("{field} is of the wrong type"))),
     }
 }
 
 fn parsed<T, E: std::error::Error>(field: &str, value: Result<T, E>) -> Result<T, InvalidSpec> {
-    value.map_err(|error| InvalidSpec(format!("{field}: {error}")))
+    value.map_err(|error| broken(format!("{field}: {error}")))
 }
 
 #[cfg(test)]
@@ -180,14 +196,21 @@ mod tests {
 
     #[test]
     fn the_newest_task_of_an_image_is_followed() {
-        let spec = Spec {
-            target: Target::Newest { resource: ResourceId::parse("image-1").unwrap(), type_: "CopyImage".into() },
-            region: None,
-            credentials: None,
-            suspend: false,
-            timeout: None,
+        let spec = |started_after: Option<&str>| {
+            let newest = Newest {
+                resource: ResourceId::parse("image-1").unwrap(),
+                type_: "CopyImage".into(),
+                started_after: started_after.map(|time| time.parse().unwrap()),
+            };
+            let target = Target::Newest(Box::new(newest));
+            Ok(Spec { target, region: None, credentials: None, suspend: false, timeout: None })
         };
-        assert_eq!(parse(json!({"resourceId": "image-1", "type": "CopyImage"})), Ok(spec));
+        assert_eq!(parse(json!({"resourceId": "image-1", "type": "CopyImage"})), spec(None));
+        let since = |time: &str| parse(json!({"resourceId": "image-1", "type": "CopyImage", "startedAfter": time}));
+        let utc = Some("2026-01-31T01:00:00Z");
+        for same in ["2026-01-31T09:00:00+08:00", "2026-01-31T01:00:00.999Z", "2026-01-31t01:00:00z"] {
+            assert_eq!(since(same), spec(utc), "{same}");
+        }
     }
 
     #[test]
@@ -212,12 +235,31 @@ mod tests {
         check(json!({"taskId": "t-1", "timeout": "0h0m"}), "timeout is not a duration");
         check(json!({"taskId": "t-1", "timeout": "5"}), "timeout is not a duration");
         check(json!({"taskId": "t-1", "suspend": "true"}), "suspend is of the wrong type");
+        let by_id = json!({"taskId": "t-1", "startedAfter": "2026-01-31T09:00:00Z"});
+        check(by_id, "startedAfter is not allowed without resourceId");
+        for bad in [json!("yesterday"), json!("2026-01-31T09:00:00"), json!("2026-01-31"), json!("")] {
+            let spec = json!({"resourceId": "image-1", "type": "CopyImage", "startedAfter": bad});
+            check(spec, "startedAfter is not a date-time");
+        }
+        let spec = json!({"resourceId": "image-1", "type": "CopyImage", "startedAfter": 1});
+        check(spec, "startedAfter is of the wrong type");
     }
 
     proptest! {
         #[test]
         fn no_timeout_panics(text in ".{0,32}") {
             prop_assert!(Timeout::parse(&text).is_ok_and(|found| found.duration().is_positive()) || Timeout::parse(&text).is_err());
+        }
+
+        #[test]
+        fn every_moment_that_the_crd_lets_in_is_read(
+            date in "(20[0-9]{2}|0000|0001|9998)-(0[1-9]|1[0-2])-([01][1-9]|2[0-8])",
+            time in "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?",
+            zone in "Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9]",
+        ) {
+            let moment = format!("{date}T{time}{zone}");
+            let spec = json!({"resourceId": "image-1", "type": "CopyImage", "startedAfter": moment});
+            prop_assert!(parse(spec).is_ok(), "{}", moment);
         }
 
         #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use imagetask_operator::clock::Second;
 use imagetask_operator::ecs::{Region, ResourceId, TaskId};
 
 use crate::completion::Completer;
@@ -146,6 +147,10 @@ pub struct Track {
     /// Type of the task on the image: ExportImage, CopyImage, ImportImage, CreateImage or PreheatImage.
     #[arg(long = "type", value_name = "TYPE", value_parser = task_type, requires = "image", conflicts_with = "task")]
     pub type_: Option<String>,
+    /// Time before the call that started the task, such as 2026-01-31T09:00:00Z (spec.startedAfter): older tasks on the
+    /// image are not meant.
+    #[arg(long, value_name = "MOMENT", value_parser = moment, requires = "image", conflicts_with = "task")]
+    pub started_after: Option<Second>,
     /// Name of the ImageTask. Default: made from the id.
     #[arg(long, value_parser = Name::parse)]
     pub name: Option<Name>,
@@ -206,6 +211,10 @@ fn task_type(text: &str) -> Result<String, String> {
     if good { Ok(text.to_owned()) } else { Err("give a word of the API such as CopyImage".to_owned()) }
 }
 
+fn moment(text: &str) -> Result<Second, String> {
+    text.parse().map_err(|_| "give a moment such as 2026-01-31T09:00:00Z".to_owned())
+}
+
 fn secret(text: &str) -> Result<String, String> {
     let name = Name::parse(text).ok().filter(|name| name.as_str() == text);
     name.map(|name| name.as_str().to_owned()).ok_or_else(|| "give the name of a Secret".to_owned())
@@ -241,6 +250,8 @@ mod tests {
             ("track t-1 --image image-1 --type CopyImage", ErrorKind::ArgumentConflict),
             ("track --image image-1", ErrorKind::MissingRequiredArgument),
             ("track t-1 --type CopyImage", ErrorKind::ArgumentConflict),
+            ("track t-1 --started-after 2026-01-31T09:00:00Z", ErrorKind::ArgumentConflict),
+            ("track --image image-1 --type CopyImage --started-after 9:00", ErrorKind::ValueValidation),
             ("track t-2zf8q1****", ErrorKind::ValueValidation),
             ("track t-1 --credentials imagetask/keys", ErrorKind::ValueValidation),
             ("wait t-1 -o yaml", ErrorKind::InvalidValue),

@@ -38,9 +38,9 @@ impl Name {
     pub fn after(target: &Target) -> Result<Self, String> {
         let text = match target {
             Target::Task(id) => id.as_str().to_owned(),
-            Target::Newest { resource, type_ } => {
-                let verb = type_.strip_suffix("Image").filter(|verb| !verb.is_empty()).unwrap_or(type_);
-                format!("{verb}-{resource}")
+            Target::Newest(newest) => {
+                let verb = newest.type_.strip_suffix("Image").filter(|verb| !verb.is_empty()).unwrap_or(&newest.type_);
+                format!("{verb}-{}", newest.resource)
             }
         };
         let name = text.to_ascii_lowercase().replace('_', "-");
@@ -70,6 +70,7 @@ fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
     use imagetask_operator::ecs::{ResourceId, TaskId};
+    use imagetask_operator::spec::Newest;
     use proptest::prelude::*;
 
     fn task(id: &str) -> Target {
@@ -77,7 +78,8 @@ mod tests {
     }
 
     fn newest(type_: &str, image: &str) -> Target {
-        Target::Newest { resource: ResourceId::parse(image).unwrap(), type_: type_.into() }
+        let resource = ResourceId::parse(image).unwrap();
+        Target::Newest(Box::new(Newest { resource, type_: type_.into(), started_after: None }))
     }
 
     fn named(target: &Target) -> String {

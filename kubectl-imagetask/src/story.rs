@@ -95,9 +95,9 @@ fn follows(object: &ImageTaskView) -> String {
             let is = is.map(|(type_, image)| format!(" ({type_} of {image})")).unwrap_or_default();
             format!("task {id}{is}{place}")
         }
-        Ok(Target::Newest { resource, type_ }) => {
+        Ok(Target::Newest(newest)) => {
             let found = word(&status.task_id).map_or(", not found yet".into(), |id| format!(", which is {id}"));
-            format!("the newest {type_} of {resource}{place}{found}")
+            format!("the newest {} of {}{place}{found}", newest.type_, newest.resource)
         }
         Err(_) => "nothing".to_owned(),
     }

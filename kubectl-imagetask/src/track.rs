@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use imagetask_operator::api::{CredentialsRef, ImageTask, ImageTaskSpec, ImageTaskView};
-use imagetask_operator::spec::{Spec, Target};
+use imagetask_operator::clock::Second;
+use imagetask_operator::spec::{Newest, Spec, Target};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::PostParams;
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::json;
@@ -39,7 +41,12 @@ impl Wish {
         let target = match (&flags.task, &flags.image, &flags.type_) {
             (Some(id), _, _) => Target::Task(id.clone()),
             (None, Some(resource), Some(type_)) => {
-                Target::Newest { resource: resource.clone(), type_: type_.as_str().into() }
+                let started_after = flags.started_after;
+                Target::Newest(Box::new(Newest {
+                    resource: resource.clone(),
+                    type_: type_.as_str().into(),
+                    started_after,
+                }))
             }
             (None, _, _) => bail!("name a task: give TASK_ID, or --image and --type"),
         };
@@ -79,11 +86,12 @@ impl Wish {
     }
 
     fn spec(&self) -> ImageTaskSpec {
-        let Track { task, image, type_, region, credentials, timeout, .. } = &self.flags;
+        let Track { task, image, type_, started_after, region, credentials, timeout, .. } = &self.flags;
         ImageTaskSpec {
             task_id: task.as_ref().map(ToString::to_string),
             resource_id: image.as_ref().map(ToString::to_string),
             type_: type_.clone(),
+            started_after: started_after.map(|moment| Time(moment.timestamp())),
             region: region.as_ref().map(ToString::to_string),
             credentials_ref: credentials.clone().map(|name| CredentialsRef { name }),
             suspend: None,
@@ -95,8 +103,8 @@ impl Wish {
     fn accept(&self, present: &ImageTaskView) -> anyhow::Result<()> {
         let name = self.name.as_str();
         let spec = Spec::parse(&present.spec).map_err(|error| anyhow!("{name} is there already, but {error}"))?;
-        let Track { region, credentials, timeout, .. } = &self.flags;
-        if spec.target != self.target {
+        let Track { started_after, region, credentials, timeout, .. } = &self.flags;
+        if !is_same(&spec.target, &self.target) {
             let follows = target(&spec.target);
             bail!("{name} is there already and follows {follows}: choose another name with --name");
         }
@@ -107,6 +115,11 @@ impl Wish {
                 Ok(())
             }
         };
+        let began = began(&spec.target);
+        let others = started_after.is_some() && *started_after != began;
+        let of_any_time = || "without startedAfter".to_owned();
+        let since = began.map_or_else(of_any_time, |it| format!("with startedAfter {}", it.timestamp()));
+        differs(others, "--started-after", since)?;
         let elsewhere = region.is_some() && *region != spec.region;
         differs(
             elsewhere,
@@ -127,7 +140,23 @@ impl Wish {
 fn target(target: &Target) -> String {
     match target {
         Target::Task(id) => format!("task {id}"),
-        Target::Newest { resource, type_ } => format!("the newest {type_} of {resource}"),
+        Target::Newest(newest) => format!("the newest {} of {}", newest.type_, newest.resource),
+    }
+}
+
+/// Whether both name the same task, or the same type on the same image, whenever it began.
+fn is_same(a: &Target, b: &Target) -> bool {
+    match (a, b) {
+        (Target::Newest(a), Target::Newest(b)) => (&a.resource, &a.type_) == (&b.resource, &b.type_),
+        (Target::Task(_), _) | (_, Target::Task(_)) => a == b,
+    }
+}
+
+/// Since when a task may have begun to be the one that is followed.
+fn began(target: &Target) -> Option<Second> {
+    match target {
+        Target::Task(_) => None,
+        Target::Newest(newest) => newest.started_after,
     }
 }
 
@@ -158,6 +187,9 @@ mod tests {
         let wish = self::wish("--image image-1 --type CopyImage --name copy");
         let spec = json!({"resourceId": "image-1", "type": "CopyImage"});
         assert_eq!((serde_json::to_value(wish.spec()).unwrap(), wish.name.as_str()), (spec, "copy"));
+        let wish = self::wish("--image image-1 --type PreheatImage --started-after 2026-01-31T09:00:00.5+08:00");
+        let spec = json!({"resourceId": "image-1", "type": "PreheatImage", "startedAfter": "2026-01-31T01:00:00Z"});
+        assert_eq!(serde_json::to_value(wish.spec()).unwrap(), spec);
     }
 
     #[test]
@@ -187,5 +219,24 @@ mod tests {
         for (other, complaint) in refused {
             assert_eq!(wish(other).accept(&there).unwrap_err().to_string(), complaint);
         }
+    }
+
+    #[test]
+    fn what_is_there_already_for_an_image_is_accepted_when_it_picks_from_the_same_moment_on() {
+        let since = present(json!({"resourceId": "i", "type": "CopyImage", "startedAfter": "2026-01-31T09:00:00Z"}));
+        let any = present(json!({"resourceId": "i", "type": "CopyImage"}));
+        let track = |more: &str| wish(&format!("--image i --type CopyImage --name t-1 {more}"));
+        let at_nine = "--started-after 2026-01-31T17:00:00+08:00";
+        assert!(track("").accept(&any).is_ok() && track("").accept(&since).is_ok());
+        assert!(track(at_nine).accept(&since).is_ok());
+        let complaint = |wish: Wish, there: &ImageTaskView| wish.accept(there).unwrap_err().to_string();
+        assert_eq!(
+            complaint(track(at_nine), &any),
+            "t-1 is there already, without startedAfter: leave out --started-after, or delete it first"
+        );
+        assert_eq!(
+            complaint(track("--started-after 2026-01-31T09:00:01Z"), &since),
+            "t-1 is there already, with startedAfter 2026-01-31T09:00:00Z: leave out --started-after, or delete it first"
+        );
     }
 }

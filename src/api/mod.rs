@@ -71,6 +71,11 @@ pub const MAX_RECONCILE_REQUEST: usize = 128;
     validation = (
         "has(self.region) == has(oldSelf.region) && (!has(self.region) || self.region == oldSelf.region)",
         "region is immutable: create a new ImageTask"
+    ),
+    validation = ("!has(self.startedAfter) || has(self.resourceId)", "startedAfter is not allowed without resourceId"),
+    validation = (
+        "has(self.startedAfter) == has(oldSelf.startedAfter) && (!has(self.startedAfter) || self.startedAfter == oldSelf.startedAfter)",
+        "startedAfter is immutable: create a new ImageTask"
     )
 )]
 pub struct ImageTaskSpec {
@@ -79,7 +84,7 @@ pub struct ImageTaskSpec {
     #[schemars(length(max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"))]
     pub task_id: Option<String>,
 
-    /// Id of the image whose task is followed, for tasks whose id nobody was told (CopyImage, ImportImage, CreateImage). The first look that finds tasks of the given type picks the newest and writes its id to status.taskId; that one is followed from then on. Immutable.
+    /// Id of the image whose task is followed, for tasks whose id nobody was told (CopyImage, ImportImage, CreateImage). The first look that finds tasks of the given type picks the newest and writes its id to status.taskId; only that one counts from then on. See startedAfter for tasks that have ended. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"))]
     pub resource_id: Option<String>,
@@ -88,6 +93,16 @@ pub struct ImageTaskSpec {
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), regex(pattern = r"^[A-Za-z][A-Za-z0-9]{0,63}$"))]
     pub type_: Option<String>,
+
+    /// Only with resourceId: tasks created before this moment are not picked; later ones are, whether they have ended or not. Take the time before the call that starts the task, such as 2026-01-31T09:00:00Z. Without it a task that had ended before this ImageTask was created is picked only if its type is CopyImage, ImportImage or CreateImage. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 64),
+        regex(
+            pattern = r"^[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+        )
+    )]
+    pub started_after: Option<Time>,
 
     /// Region in which the task is looked for, such as cn-beijing; absent means the operator's default region at the first look. A copy is looked for in its destination region. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]

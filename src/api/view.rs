@@ -39,6 +39,7 @@ pub struct SpecView {
     #[serde(rename = "type")]
     pub type_: Lenient<Box<str>>,
     pub region: Lenient<Box<str>>,
+    pub started_after: Lenient<Box<str>>,
     pub credentials_ref: Lenient<CredentialsRefView>,
     pub suspend: Lenient<bool>,
     pub timeout: Lenient<Box<str>>,

@@ -1,7 +1,6 @@
 //! Which questions are due, and what their answers mean for the entries.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +11,14 @@ use super::canary::FailedRequest;
 use super::directory::Tenant;
 use super::entry::Seat;
 use super::key::EntryKey;
+use super::pick::{Pick, pick};
 use super::sent::Sent;
 use super::source::SecretName;
 use super::subject::SubjectId;
 use crate::clock::Now;
 use crate::credentials::Credentials;
 use crate::ecs::{Answer, Batch, Error, ErrorKind, Region, Scope, Task, Word};
+use crate::followed::Followed;
 use crate::observation::{Failure, FailureKind, Look, Observation};
 use crate::reconcile::Next;
 use crate::spec::Target;
@@ -139,10 +140,12 @@ impl Index {
         let request_id = answer.request_id.as_deref();
         for subject in subjects {
             let tasks = tasks_of(&tasks, self.lanes[lane].text_of(subject));
-            self.observe_each(lane, subject, begun, now, |index, key| match index.pick(key, tasks) {
-                Some(task) => Observation::Found { task, request_id },
-                None if answer.complete => Observation::Missing { alone, request_id },
-                None => Observation::Nothing,
+            self.observe_each(lane, subject, begun, now, |index, key| match index.pick(key, &batch, tasks) {
+                Pick::Task(task) => Observation::Found { task, request_id },
+                Pick::Absent { passed_over } if answer.complete => {
+                    Observation::Missing { alone, passed_over, request_id }
+                }
+                Pick::Absent { .. } | Pick::Unsaid => Observation::Nothing,
             });
         }
         findings
@@ -227,17 +230,20 @@ impl Index {
         Some(next)
     }
 
-    /// The task of an answer that an entry follows: its own id, or the newest of its type (ties: the greater id;
-    /// unreadable times last).
-    fn pick<'a>(&self, key: EntryKey, tasks: &[(Cow<'a, str>, &'a Task)]) -> Option<&'a Task> {
+    /// What the tasks that an answer tells of an entry's id, or of its image, are to it.
+    fn pick<'a>(&self, key: EntryKey, batch: &Batch, tasks: &[(Cow<'a, str>, &'a Task)]) -> Pick<'a> {
         let mut tasks = tasks.iter().map(|(_, task)| *task);
-        let entry = self.entry(key)?;
-        let type_ = match &entry.followed.spec.as_ref().ok()?.target {
-            Target::Newest { type_, .. } if entry.followed.status.reported.is_none() => type_,
-            Target::Newest { .. } | Target::Task(_) => return tasks.next(),
+        let Some(Followed { spec: Ok(spec), created, status, .. }) = self.entry(key).map(|entry| &entry.followed)
+        else {
+            return Pick::Unsaid;
         };
-        let of_type = tasks.filter(|task| task.word(Word::Type).is_some_and(|word| word == **type_));
-        of_type.max_by(|a, b| newer(a, b))
+        match (batch, &spec.target) {
+            (Batch::Tasks(_), _) => tasks.next().map_or(Pick::Absent { passed_over: false }, Pick::Task),
+            (Batch::Resources(_), Target::Newest(newest)) => {
+                pick(newest, *created, status.reported.as_ref().map(|task| &task.id), tasks)
+            }
+            (Batch::Resources(_), Target::Task(_)) => Pick::Unsaid,
+        }
     }
 }
 
@@ -277,10 +283,6 @@ fn by_subject<'a>(batch: &Batch, tasks: &'a [Task]) -> Vec<(Cow<'a, str>, &'a Ta
 fn tasks_of<'a, 'b>(by_subject: &'b [(Cow<'a, str>, &'a Task)], id: &str) -> &'b [(Cow<'a, str>, &'a Task)] {
     let (_, from) = by_subject.split_at(by_subject.partition_point(|(other, _)| **other < *id));
     &from[..from.partition_point(|(other, _)| other == id)]
-}
-
-fn newer(a: &Task, b: &Task) -> Ordering {
-    a.created().cmp(&b.created()).then_with(|| a.id.cmp(&b.id))
 }
 
 fn failure(error: &Error, since: Duration) -> Failure {

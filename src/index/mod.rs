@@ -18,6 +18,7 @@ mod looks;
 mod members;
 mod namespaces;
 mod own;
+mod pick;
 mod pool;
 mod ring;
 mod rounds;

@@ -247,8 +247,8 @@ impl Index {
         let told = followed.status.reported.as_ref().map(|told| told.id.clone());
         let subject = match (&spec.target, told) {
             (Target::Task(task), _) => SubjectId::Task(task.clone()),
-            (Target::Newest { .. }, Some(found)) => SubjectId::Task(found),
-            (Target::Newest { resource, .. }, None) => SubjectId::Resource(ResourceId::clone(resource)),
+            (Target::Newest(_), Some(found)) => SubjectId::Task(found),
+            (Target::Newest(newest), None) => SubjectId::Resource(ResourceId::clone(&newest.resource)),
         };
         let identity = self.sources[source].identity(credentials);
         let Settings { account_qps, poll_interval, .. } = self.settings;

@@ -64,6 +64,8 @@ pub(super) struct World {
     pub(super) renewals: Vec<Duration>,
     /// Images of which the cloud tells one task, and never comes to the end of the others.
     endless: BTreeSet<String>,
+    /// Tasks that the cloud tells whole, also when it is asked about their images.
+    pub(super) of_images: Vec<Task>,
     pub(super) calls: Vec<Call>,
     /// The region whose calls are never answered, but given up after [`HANG`].
     hanging: Option<String>,
@@ -126,6 +128,7 @@ impl World {
             sts: |_| panic!("the operator has no role"),
             renewals: Vec::new(),
             endless: BTreeSet::new(),
+            of_images: Vec::new(),
             calls: Vec::new(),
             hanging: None,
             flying: VecDeque::new(),
@@ -290,8 +293,13 @@ impl World {
             task("t-old", Words { type_, status, resource_id: Some(image), ..Words::default() })
         };
         let part = call.ids.iter().filter(|id| self.endless.contains(*id)).map(of_image);
-        let tasks: Vec<_> = call.ids.iter().filter_map(known).chain(part).collect();
-        let complete = tasks.iter().all(|task| task.word(Word::Resource).is_none());
+        let asked = |id: &str| call.ids.iter().any(|asked| asked == id);
+        let whole = self
+            .of_images
+            .iter()
+            .filter(|task| asked(task.id.as_str()) || task.word(Word::Resource).is_some_and(|image| asked(&image)));
+        let tasks: Vec<_> = call.ids.iter().filter_map(known).chain(part).chain(whole.cloned()).collect();
+        let complete = !call.ids.iter().any(|id| self.endless.contains(id));
         Ok(Answer { tasks, request_id: Some("r".into()), complete, calls: 1 })
     }
 
@@ -366,7 +374,7 @@ fn call(question: &Question, at: Duration) -> Call {
     Call { at, lag: question.lag, ids, region, key }
 }
 
-fn task(id: &str, words: Words<'_>) -> Task {
+pub(super) fn task(id: &str, words: Words<'_>) -> Task {
     Task::new(TaskId::parse(id).unwrap(), words)
 }
 

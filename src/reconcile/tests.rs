@@ -10,9 +10,9 @@ use k8s_openapi::jiff::Timestamp;
 use super::*;
 use crate::api::Phase;
 use crate::clock::Second;
-use crate::ecs::{Region, TaskId, Words};
+use crate::ecs::{Region, ResourceId, TaskId, Words};
 use crate::followed::Request;
-use crate::spec::{InvalidSpec, Timeout};
+use crate::spec::{InvalidSpec, Newest, Timeout};
 
 const RULES: Rules = Rules { not_found_grace: Duration::from_secs(120), stuck_after: Duration::from_secs(300) };
 
@@ -87,7 +87,7 @@ impl Followed {
     }
 
     fn missing(&self, seconds: u64) -> Self {
-        self.after(Observation::Missing { alone: true, request_id: Some("r") }, seconds)
+        self.after(Observation::Missing { alone: true, passed_over: false, request_id: Some("r") }, seconds)
     }
 
     fn failing(&self, kind: FailureKind, since: u64, seconds: u64) -> Self {
@@ -181,9 +181,33 @@ fn every_row_of_the_table_is_told() {
 }
 
 #[test]
+fn a_task_that_was_passed_over_is_told_as_not_found_with_what_to_do() {
+    let since = |started_after| {
+        let (resource, type_) = (ResourceId::parse("image-1").unwrap(), "ExportImage".into());
+        Target::Newest(Box::new(Newest { resource, type_, started_after }))
+    };
+    let told = |target: Target, passed_over| {
+        let task = Followed { spec: Ok(Spec { target, ..spec() }), ..new_task() };
+        let told = task.after(Observation::Missing { alone: true, passed_over, request_id: None }, 1);
+        assert_eq!(told.row(), progressing("Pending", "TaskNotFound"));
+        told.status.standing.unwrap().message
+    };
+    let moment = Some(Second::of(at(0).wall));
+    let by_image = [(None, false), (Some(moment), false), (None, true), (Some(moment), true)];
+    let by_image = by_image.map(|(moment, passed_over)| told(since(moment.flatten()), passed_over));
+    assert_eq!(by_image[0], by_image[1]);
+    let words = ["knows no task of this type", "", "set spec.startedAfter", "were created before spec.startedAfter"];
+    for (message, words) in by_image.iter().zip(words) {
+        assert!(message.contains(words), "{message}");
+    }
+    assert!(told(spec().target, false).contains("does not know this task"));
+}
+
+#[test]
 fn a_lost_task_is_asked_alone_before_it_counts_as_lost() {
     let running = new_task().seen("Running", 1).missing(2);
-    let look = |alone| Look { begun: at(400), seen: Observation::Missing { alone, request_id: None } };
+    let look =
+        |alone| Look { begun: at(400), seen: Observation::Missing { alone, passed_over: false, request_id: None } };
     let in_company = reconcile(&running, &look(false), at(400), &RULES);
     assert_eq!((in_company.status, in_company.next), (None, Next::Alone));
     let alone = reconcile(&running, &look(true), at(400), &RULES);
@@ -304,7 +328,7 @@ fn step(task: &Followed, event: &Event, since: u64, seconds: u64) -> (Followed, 
     };
     match *event {
         Event::Found(word, process) => twice(Observation::Found { task: &cloud(word, process), request_id: Some("r") }),
-        Event::Missing(alone) => twice(Observation::Missing { alone, request_id: Some("r") }),
+        Event::Missing(alone) => twice(Observation::Missing { alone, passed_over: false, request_id: Some("r") }),
         Event::Failed(kind) => twice(Observation::Failed(&failure(kind, since))),
         Event::Nothing => twice(Observation::Nothing),
         Event::Suspend(suspend) => {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use imagetask_operator::api::{CredentialsRef, ImageTaskSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 use simulator::{Fault, Simulator, Task};
 
@@ -134,6 +135,8 @@ impl Scenario {
             let spec = ImageTaskSpec {
                 resource_id: Some(image.to_owned()),
                 type_: Some(type_.to_owned()),
+                // The newest may have ended when its ImageTask comes, and an export is then picked by its moment only.
+                started_after: (type_ == "ExportImage").then(|| Time("2022-05-05T16:01:00Z".parse().unwrap())),
                 ..by_id(image, &lane)
             };
             let born = self.create(&format!("{image}-{n}"), ImageTaskSpec { task_id: None, ..spec });

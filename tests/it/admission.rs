@@ -34,9 +34,16 @@ async fn every_rule_of_the_spec_is_kept_at_admission() {
     refused(&world, "x", json!({"taskId": "t-1", "timeout": "-5m"}), "spec.timeout").await;
     refused(&world, "x", json!({"taskId": "t-1", "credentialsRef": {"name": "../other"}}), "spec.credentialsRef").await;
     refused(&world, "x", json!({"taskId": "t-1", "suspend": "yes"}), "spec.suspend").await;
+    let by_id = json!({"taskId": "t-1", "startedAfter": "2026-01-31T09:00:00Z"});
+    refused(&world, "x", by_id, "startedAfter is not allowed without resourceId").await;
+    for no_moment in ["yesterday", "2026-01-31", "2026-01-31T09:00:00", "1769850000"] {
+        let spec = json!({"resourceId": "i-1", "type": "CopyImage", "startedAfter": no_moment});
+        refused(&world, "x", spec, "spec.startedAfter in body must be of type date-time").await;
+    }
     for spec in [
         json!({"taskId": "t-1", "timeout": "1h30m", "suspend": true, "credentialsRef": {"name": "keys.v1"}}),
         json!({"resourceId": "image-1", "type": "LaterImage", "region": "cn-beijing"}),
+        json!({"resourceId": "image-1", "type": "PreheatImage", "startedAfter": "2026-01-31T17:00:00.5+08:00"}),
     ] {
         world.admit("good", spec).await.unwrap();
         world.delete("good").await;
@@ -69,6 +76,13 @@ async fn nothing_immutable_can_be_changed_added_or_removed() {
         &again("region"),
     )
     .await;
+    let since = |moment: &str| json!({"resourceId": "i-1", "type": "CopyImage", "startedAfter": moment});
+    world.admit("since", since("2026-01-31T09:00:00Z")).await.unwrap();
+    refused(&world, "image", since("2026-01-31T09:00:00Z"), &again("startedAfter")).await;
+    refused(&world, "since", since("2026-01-31T09:00:01Z"), &again("startedAfter")).await;
+    refused(&world, "since", json!({"resourceId": "i-1", "type": "CopyImage"}), &again("startedAfter")).await;
+    // The same moment in another zone is no other.
+    world.admit("since", since("2026-01-31T17:00:00+08:00")).await.unwrap();
     // The rest may change.
     let mutable = json!({
         "taskId": "t-1", "region": "cn-beijing", "suspend": true, "timeout": "1h", "credentialsRef": {"name": "a"},

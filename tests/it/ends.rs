@@ -1,7 +1,7 @@
 //! From nothing to the end, as users see it.
 
 use futures::future::join_all;
-use imagetask_operator::api::{ImageTaskStatus, Phase};
+use imagetask_operator::api::{ImageTaskSpec, ImageTaskStatus, Phase};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -155,6 +155,40 @@ async fn the_newest_task_of_the_type_is_picked_for_an_image_and_kept() {
     let ended = world.until_phase("copy", Phase::Succeeded).await;
     assert_eq!(status(&ended).task_id.as_deref(), Some("t-newer"));
     assert_eq!(world.cloud.asked("t-newest"), 0);
+}
+
+#[tokio::test]
+async fn an_old_success_opens_no_gate_unless_the_user_says_since_when_tasks_are_meant() {
+    let world = World::new().await;
+    world.cloud.put(Task::export("t-old", "image-1").created_at("2022-05-06 00:01:00").succeeded());
+    let since = |moment: &str| ImageTaskSpec {
+        started_after: Some(Time(moment.parse().unwrap())),
+        ..newest("ExportImage", "image-1")
+    };
+    world.create("any", newest("ExportImage", "image-1")).await;
+    world.create("since", since("2022-05-06T00:01:00+08:00")).await;
+    world.create("later", since("2022-05-06T00:02:00+08:00")).await;
+    let _operator = world.operator().await;
+
+    let meant = world.until_phase("since", Phase::Succeeded).await;
+    assert_eq!(status(&meant).task_id.as_deref(), Some("t-old"));
+    for (name, words) in [("any", "had ended before this ImageTask was created"), ("later", "before spec.startedAfter")]
+    {
+        let waiting = world.until_reason(name, "TaskNotFound").await;
+        let message = &status(&waiting).conditions[0].message;
+        assert!(message.contains(words) && message.contains("spec.startedAfter"), "{message}");
+        assert_eq!((status(&waiting).phase, status(&waiting).task_id.as_deref()), (Some(Phase::Pending), None));
+    }
+
+    world.cloud.put(Task::export("t-new", "image-1").created_at("2022-05-06T00:03:00+08:00").running(10));
+    for name in ["any", "later"] {
+        let picked = world.until_phase(name, Phase::Running).await;
+        assert_eq!(status(&picked).task_id.as_deref(), Some("t-new"));
+    }
+    world.cloud.change("t-new", &json!({"Status": "Succeeded", "Process": 100}));
+    for name in ["any", "later"] {
+        world.until_phase(name, Phase::Succeeded).await;
+    }
 }
 
 #[tokio::test]

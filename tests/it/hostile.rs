@@ -51,7 +51,7 @@ async fn hostile_manifests_harm_nobody() {
     attack.until_told(&stored).await;
 
     let alone = neighbours::round(&attack.world, "alone").await;
-    let cases = cases::of(&["ids", "regions", "credentials", "timeouts", "metadata", "shapes", "status"]);
+    let cases = cases::of(&["ids", "regions", "credentials", "timeouts", "moments", "metadata", "shapes", "status"]);
     attack.submit(&cases).await;
     attack.flood().await;
     attack.forge(&cases).await;

@@ -39,6 +39,20 @@ async fn a_copy_is_tracked_by_its_image() {
 }
 
 #[tokio::test]
+async fn a_task_of_an_image_is_tracked_from_a_moment_on() {
+    let world = World::new().await;
+    world.cloud.put(Task::of_type("PreheatImage", "t-old", "image-1").succeeded());
+    let _operator = world.operator().await;
+    let track = format!("track --image image-1 --type PreheatImage --region {} --wait", Simulator::REGION);
+    let ended = run(&world, &format!("{track} --started-after 2022-05-06T00:01:00+08:00")).await;
+    assert_eq!((ended.code, ended.lines()[0].as_str()), (0, "preheat-image-1 created"), "{ended:?}");
+    let ended = run(&world, &format!("{track} --started-after 2022-05-06T00:02:00+08:00")).await;
+    let told = "kubectl imagetask: preheat-image-1 is there already, with startedAfter 2022-05-05T16:01:00Z: leave out \
+        --started-after, or delete it first";
+    assert_eq!((ended.code, ended.err.as_str()), (2, told));
+}
+
+#[tokio::test]
 async fn another_of_the_same_name_is_left_alone() {
     let world = World::new().await;
     world.follow("t-1").await;
