@@ -94,6 +94,13 @@ impl Followed {
         Duration::from(self.fresh_since).saturating_add(LAST_ANSWER_GRACE.unsigned_abs())
     }
 
+    /// Until when a field that this version does not know is no lasting trouble, as a version that does may be about to
+    /// take over; `None` where there is no such field, or nothing more to be decided.
+    pub fn unknown_field_grace(&self, stuck_after: Duration) -> Option<Duration> {
+        let unknown = matches!(self.spec, Err(InvalidSpec::UnknownField(_))) && !self.status.is_finished();
+        unknown.then(|| Duration::from(self.fresh_since).saturating_add(stuck_after))
+    }
+
     /// When the timeout falls even without an answer.
     pub fn final_deadline(&self, spec: &Spec) -> Option<Timestamp> {
         self.deadline(spec)?.checked_add(LAST_ANSWER_GRACE).ok()

@@ -12,7 +12,7 @@ use crate::followed::{Followed, LAST_ANSWER_GRACE, Trouble, TroubleKind};
 use crate::message::Cause;
 use crate::observation::{Failure, FailureKind, Look, Observation};
 use crate::reason::Reason;
-use crate::spec::{Spec, Target};
+use crate::spec::{InvalidSpec, Spec, Target};
 use crate::status::Status;
 use crate::verdict::Verdict;
 
@@ -75,7 +75,7 @@ fn row<'a>(task: &'a Followed, trouble: Option<Trouble>, look: &Look<'a>, now: N
     let never = |course, reason, cause| stands(course, reason, cause, Next::Never);
     let spec = match &task.spec {
         Ok(spec) => spec,
-        Err(invalid) => return never(Course::Stuck, Reason::InvalidSpec, Cause::of(invalid.to_string())),
+        Err(broken) => return invalid(task, broken, now, rules),
     };
     if !task.permitted {
         return never(Course::Stuck, Reason::PolicyDenied, Cause::of(POLICY_DENIED));
@@ -102,6 +102,18 @@ fn row<'a>(task: &'a Followed, trouble: Option<Trouble>, look: &Look<'a>, now: N
             stands(course, reason, Cause { request_id, ..Cause::of(text) }, next)
         }
     }
+}
+
+/// The row not valid. A field that this version does not know is trouble that may pass: in an upgrade, or after a
+/// rollback, a version that knows it may be about to take over.
+fn invalid<'a>(task: &Followed, spec: &InvalidSpec, now: Now, rules: &Rules) -> Row<'a> {
+    let grace = task.unknown_field_grace(rules.stuck_after);
+    let course = stuck_when(grace.is_none_or(|end| now.mono >= end));
+    if course == Course::Progressing && is_held(task) {
+        return Row { verdict: Verdict::Keep, next: Next::Never };
+    }
+    let verdict = Verdict::Stands(course, Reason::InvalidSpec, Cause::of(spec.to_string()));
+    Row { verdict, next: Next::Never }
 }
 
 /// The rows credentials, rejected, cloud trouble.

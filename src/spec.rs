@@ -77,10 +77,21 @@ impl Timeout {
     }
 }
 
-/// A stored spec that breaks the rules of the CRD, as a looser CRD may have let it in.
+/// A stored spec that says nothing to go by.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}: delete this ImageTask and create it anew")]
-pub struct InvalidSpec(String);
+pub enum InvalidSpec {
+    /// It breaks the rules of the CRD, as a looser CRD may have let it in.
+    #[error("{0}: delete this ImageTask and create it anew")]
+    BrokenRule(Box<str>),
+    /// It has a field of a later version, which may change the meaning of all the others: whose keys are used, or which
+    /// task opens the gate.
+    #[error(
+        "this operator's version {version} does not know {0}, so it does not poll the task: upgrade the operator, or \
+         create this ImageTask anew without that field",
+        version = env!("CARGO_PKG_VERSION")
+    )]
+    UnknownField(Box<str>),
+}
 
 impl Spec {
     /// Reads a stored spec.
@@ -90,6 +101,10 @@ impl Spec {
             Lenient::Absent => return Err(broken("spec is missing")),
             Lenient::Invalid => return Err(broken("spec is not an object")),
         };
+        // First: the rules for the known fields may be others beside it.
+        if let Some(field) = spec.unknown_field() {
+            return Err(InvalidSpec::UnknownField(field.into()));
+        }
         let region = optional("region", &spec.region)?.map(|word| parsed("region", Region::parse(word))).transpose()?;
         let timeout = optional("timeout", &spec.timeout)?.map(|word| Timeout::parse(word)).transpose()?;
         Ok(Self {
@@ -102,8 +117,8 @@ impl Spec {
     }
 }
 
-fn broken(rule: impl Into<String>) -> InvalidSpec {
-    InvalidSpec(rule.into())
+fn broken(rule: impl Into<Box<str>>) -> InvalidSpec {
+    InvalidSpec::BrokenRule(rule.into())
 }
 
 fn target(spec: &SpecView) -> Result<Target, InvalidSpec> {
@@ -211,6 +226,21 @@ mod tests {
         for same in ["2026-01-31T09:00:00+08:00", "2026-01-31T01:00:00.999Z", "2026-01-31t01:00:00z"] {
             assert_eq!(since(same), spec(utc), "{same}");
         }
+    }
+
+    #[test]
+    fn a_field_that_this_version_does_not_know_is_told_with_the_version_whatever_else_is_wrong() {
+        let told = |field: &str| {
+            let version = env!("CARGO_PKG_VERSION");
+            Err(format!(
+                "this operator's version {version} does not know {field}, so it does not poll the task: upgrade the \
+                 operator, or create this ImageTask anew without that field"
+            ))
+        };
+        assert_eq!(parse(json!({"taskId": "t-1", "serviceAccountRef": {"name": "x"}})), told("spec.serviceAccountRef"));
+        assert_eq!(parse(json!({"taskIds": ["t-1", "t-2"]})), told("spec.taskIds"));
+        let nested = json!({"taskId": "t-1", "credentialsRef": {"name": "keys", "namespace": "x"}});
+        assert_eq!(parse(nested), told("spec.credentialsRef.namespace"));
     }
 
     #[test]

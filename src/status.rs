@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use arcstr::ArcStr;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::conditions::{Course, Standing};
+use crate::api::conditions::{Course, Standing, course_of_later_version};
 use crate::api::{ImageTaskStatus, Lenient, Phase, StatusView};
 use crate::clock::Second;
 use crate::ecs::{Region, Task, TaskId, TaskProgress, Word, Words};
@@ -53,6 +53,15 @@ impl Status {
             status.observed_generation = Self::UNSEEN.observed_generation;
         }
         status
+    }
+
+    /// Whether a stored status tells an end for a reason that only a later version has. It is an end all the same, and
+    /// stays word for word: we could not write its reason.
+    pub fn is_end_of_later_version(stored: &Lenient<StatusView>) -> bool {
+        let Lenient::Valid(stored) = stored else { return false };
+        let course = stored.conditions.valid().and_then(|conditions| course_of_later_version(conditions));
+        let end = course.filter(|course| course.is_end()).map(|course| course.phase(Phase::Pending).as_str());
+        end.is_some() && stored.phase.valid().map(AsRef::as_ref) == end
     }
 
     /// The status as it is written.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use imagetask_operator::api::{ImageTaskView, StatusView};
-use imagetask_operator::spec::{Spec, Target};
+use imagetask_operator::spec::{InvalidSpec, Spec, Target};
 use imagetask_operator::usage::one_line;
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
@@ -99,7 +99,8 @@ fn follows(object: &ImageTaskView) -> String {
             let found = word(&status.task_id).map_or(", not found yet".into(), |id| format!(", which is {id}"));
             format!("the newest {} of {}{place}{found}", newest.type_, newest.resource)
         }
-        Err(_) => "nothing".to_owned(),
+        Err(InvalidSpec::BrokenRule(_)) => "nothing".to_owned(),
+        Err(InvalidSpec::UnknownField(field)) => format!("something by {field}, which this version does not know"),
     }
 }
 

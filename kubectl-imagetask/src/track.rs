@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use imagetask_operator::api::{CredentialsRef, ImageTask, ImageTaskSpec, ImageTaskView};
 use imagetask_operator::clock::Second;
-use imagetask_operator::spec::{Newest, Spec, Target};
+use imagetask_operator::spec::{InvalidSpec, Newest, Spec, Target};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::PostParams;
 use kube::core::{ApiResource, DynamicObject};
@@ -102,7 +102,14 @@ impl Wish {
     /// Whether the ImageTask of this name is what is asked for; a flag that is not given asks for nothing.
     fn accept(&self, present: &ImageTaskView) -> anyhow::Result<()> {
         let name = self.name.as_str();
-        let spec = Spec::parse(&present.spec).map_err(|error| anyhow!("{name} is there already, but {error}"))?;
+        let spec = Spec::parse(&present.spec).map_err(|error| match error {
+            InvalidSpec::BrokenRule(_) => anyhow!("{name} is there already, but {error}"),
+            InvalidSpec::UnknownField(field) => {
+                anyhow!(
+                    "{name} is there already, with {field}, which this version does not know: upgrade kubectl imagetask"
+                )
+            }
+        })?;
         let Track { started_after, region, credentials, timeout, .. } = &self.flags;
         if !is_same(&spec.target, &self.target) {
             let follows = target(&spec.target);
@@ -237,6 +244,11 @@ mod tests {
         assert_eq!(
             complaint(track("--started-after 2026-01-31T09:00:01Z"), &since),
             "t-1 is there already, with startedAfter 2026-01-31T09:00:00Z: leave out --started-after, or delete it first"
+        );
+        let later = present(json!({"taskId": "t-1", "x": 1}));
+        assert_eq!(
+            complaint(wish("t-1"), &later),
+            "t-1 is there already, with spec.x, which this version does not know: upgrade kubectl imagetask"
         );
     }
 }

@@ -119,19 +119,9 @@ impl Standing {
     /// Reads stored conditions, with the least generation among them; `None` unless they are a set that the operator
     /// may have written.
     pub fn parse(stored: &[Lenient<ConditionView>]) -> (Option<Self>, Option<i64>) {
-        let find = |type_: &str| {
-            let mut conditions = stored.iter().filter_map(Lenient::valid);
-            conditions.find(|condition| condition.type_.valid().is_some_and(|found| **found == *type_))
-        };
         let generations = stored.iter().map(|it| it.valid().and_then(|it| it.observed_generation.valid().copied()));
         let least = generations.map(|generation| generation.unwrap_or(-1)).min();
-        let standing = find("Ready").zip(find("Finished")).and_then(|(ready, finished)| {
-            let abnormal = find("Reconciling").or_else(|| find("Stalled"));
-            let course = Course::ALL.into_iter().find(|course| {
-                is(&ready.status, course.ready())
-                    && is(&finished.status, course.finished())
-                    && abnormal.and_then(|it| it.type_.valid()).map(AsRef::as_ref) == course.abnormal()
-            })?;
+        let standing = Shown::of(stored).and_then(|Shown { course, ready, abnormal, finished }| {
             Some(Self {
                 course,
                 reason: Reason::parse(ready.reason.valid()?)?,
@@ -142,6 +132,38 @@ impl Standing {
             })
         });
         (standing, least)
+    }
+}
+
+/// The course of stored conditions whose reason is none of ours: a later version has told it.
+pub fn course_of_later_version(stored: &[Lenient<ConditionView>]) -> Option<Course> {
+    let Shown { course, ready, .. } = Shown::of(stored)?;
+    let reason = ready.reason.valid().filter(|reason| !reason.is_empty())?;
+    Reason::parse(reason).is_none().then_some(course)
+}
+
+/// Stored conditions whose statuses are a combination of the table.
+struct Shown<'a> {
+    course: Course,
+    ready: &'a ConditionView,
+    abnormal: Option<&'a ConditionView>,
+    finished: &'a ConditionView,
+}
+
+impl<'a> Shown<'a> {
+    fn of(stored: &'a [Lenient<ConditionView>]) -> Option<Self> {
+        let find = |type_: &str| {
+            let mut conditions = stored.iter().filter_map(Lenient::valid);
+            conditions.find(|condition| condition.type_.valid().is_some_and(|found| **found == *type_))
+        };
+        let (ready, finished) = find("Ready").zip(find("Finished"))?;
+        let abnormal = find("Reconciling").or_else(|| find("Stalled"));
+        let course = Course::ALL.into_iter().find(|course| {
+            is(&ready.status, course.ready())
+                && is(&finished.status, course.finished())
+                && abnormal.and_then(|it| it.type_.valid()).map(AsRef::as_ref) == course.abnormal()
+        })?;
+        Some(Self { course, ready, abnormal, finished })
     }
 }
 

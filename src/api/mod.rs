@@ -3,9 +3,11 @@
 
 pub mod conditions;
 mod crd;
+mod unknown;
 mod view;
 
 pub use crd::{crd, manifest};
+pub use unknown::FieldName;
 pub use view::{ImageTaskView, Lenient, SpecView, StatusView};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};

@@ -1,7 +1,8 @@
 //! The lenient view that is watched: one object that breaks its schema must not fail the list it comes in.
 //!
 //! Every field is optional and a wrong shape becomes [`Lenient::Invalid`], so reading never fails; what nobody asks
-//! for (managed fields, labels, foreign annotations) is skipped without being built.
+//! for (managed fields, labels, foreign annotations) is skipped without being built. Of a field of the spec that this
+//! version does not know, only the name is kept.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,6 +15,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::unknown::{self, FieldName};
 use super::{ImageTask, RECONCILE_REQUESTED_AT};
 
 /// An `ImageTask` as the operator watches it.
@@ -43,6 +45,18 @@ pub struct SpecView {
     pub credentials_ref: Lenient<CredentialsRefView>,
     pub suspend: Lenient<bool>,
     pub timeout: Lenient<Box<str>>,
+    /// The first member that is none of these.
+    #[serde(skip)]
+    pub unknown: Option<FieldName>,
+}
+
+impl SpecView {
+    /// Path of the first field that this version does not know, such as `spec.credentialsRef.x`.
+    pub fn unknown_field(&self) -> Option<String> {
+        let of_reference = self.credentials_ref.valid().and_then(|reference| reference.unknown.as_ref());
+        let own = self.unknown.as_ref().map(|name| format!("spec.{name}"));
+        own.or_else(|| of_reference.map(|name| format!("spec.credentialsRef.{name}")))
+    }
 }
 
 /// The reference to a Secret, as stored.
@@ -50,6 +64,9 @@ pub struct SpecView {
 #[serde(default)]
 pub struct CredentialsRefView {
     pub name: Lenient<Box<str>>,
+    /// The first member that is none of these.
+    #[serde(skip)]
+    pub unknown: Option<FieldName>,
 }
 
 /// The status, field by field as stored.
@@ -183,15 +200,30 @@ impl<T: Shape> Shape for Vec<Lenient<T>> {
 }
 
 /// Structures whose fields are all lenient, so that reading one fails only where the text itself is no JSON.
-trait Fields: DeserializeOwned {}
-impl Fields for SpecView {}
-impl Fields for CredentialsRefView {}
+trait Fields: DeserializeOwned {
+    fn read<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        Self::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+impl Fields for SpecView {
+    fn read<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        let (view, unknown) = unknown::read(map)?;
+        Ok(Self { unknown, ..view })
+    }
+}
+impl Fields for CredentialsRefView {
+    fn read<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        let (view, unknown) = unknown::read(map)?;
+        Ok(Self { unknown, ..view })
+    }
+}
 impl Fields for StatusView {}
 impl Fields for ConditionView {}
 
 impl<T: Fields> Shape for T {
     fn from_map<'de, A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
-        Self::deserialize(MapAccessDeserializer::new(map)).map(Some)
+        Self::read(map).map(Some)
     }
 }
 
@@ -322,7 +354,10 @@ mod tests {
             },
             spec: Lenient::Valid(SpecView {
                 task_id: Lenient::Valid("t-1".into()),
-                credentials_ref: Lenient::Valid(CredentialsRefView { name: Lenient::Valid("keys".into()) }),
+                credentials_ref: Lenient::Valid(CredentialsRefView {
+                    name: Lenient::Valid("keys".into()),
+                    ..CredentialsRefView::default()
+                }),
                 suspend: Lenient::Valid(true),
                 ..SpecView::default()
             }),
@@ -346,6 +381,24 @@ mod tests {
             ..SpecView::default()
         };
         assert_eq!((view.spec, view.status), (Lenient::Valid(expected), Lenient::Invalid));
+    }
+
+    #[test]
+    fn a_field_of_the_spec_that_this_version_does_not_know_is_noticed_at_any_depth_and_spoils_no_other() {
+        let spec = |spec: Value| {
+            let ImageTaskView { spec, .. } = read(json!({"spec": spec}));
+            spec.valid().map(|spec| (spec.task_id.clone(), spec.unknown_field()))
+        };
+        let task = Lenient::Valid(Box::<str>::from("t-1"));
+        let told = |path: &str| Some((task.clone(), Some(path.to_owned())));
+        assert_eq!(spec(json!({"taskId": "t-1"})), Some((task.clone(), None)));
+        assert_eq!(spec(json!({"serviceAccountRef": {"name": "x"}, "taskId": "t-1"})), told("spec.serviceAccountRef"));
+        assert_eq!(spec(json!({"taskId": "t-1", "x": [{"y": null}], "z": 7})), told("spec.x"));
+        assert_eq!(spec(json!({"taskId": "t-1", "x": null})), told("spec.x"));
+        let nested = json!({"taskId": "t-1", "credentialsRef": {"name": "keys", "x": {"name": "y"}}});
+        assert_eq!(spec(nested), told("spec.credentialsRef.x"));
+        assert_eq!(spec(json!({"taskId": "t-1", "a\n\u{1b}[31m\u{202e}": 1})), told("spec.a???31m?"));
+        assert_eq!(spec(json!({"taskId": "t-1", "a".repeat(1_000): 1})), told(&format!("spec.{}", "a".repeat(64))));
     }
 
     /// An object with every field of the CRD's spec and status, each of the right type.

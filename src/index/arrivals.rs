@@ -34,6 +34,7 @@ impl Index {
     pub fn arrives(&mut self, view: ImageTaskView, watch: WatchId, now: Now) -> bool {
         let Some(seen) = Sighting::of(view) else { return false };
         let list = self.lists.get(&watch).copied().unwrap_or_default();
+        let is_over = Status::is_end_of_later_version(&seen.status);
         if let Some(key) = self.find(&seen.object) {
             let entry = &mut self.entries[key.slot as usize];
             if entry.uid == seen.uid {
@@ -41,6 +42,7 @@ impl Index {
                 // What is older than our last write was decided upon already.
                 if seen.version >= entry.version {
                     match self.term {
+                        Term::Asleep | Term::Until(_) if is_over => self.remove(key),
                         Term::Asleep => self.changes_asleep(key, seen, now),
                         Term::Until(_) => self.changes(key, seen, now),
                     }
@@ -49,6 +51,9 @@ impl Index {
             }
             // Deleted and recreated under the same name: another task, and nothing of the old one is kept.
             self.remove(key);
+        }
+        if is_over {
+            return true;
         }
         let followed = self.followed(&seen, now);
         if is_done(&followed, now, &self.settings.rules) {

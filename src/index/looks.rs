@@ -63,10 +63,11 @@ impl Index {
             return Due::default();
         }
         self.pass_deadlines(now);
+        self.pass_rechecks(now);
         let mut due = self.due_reads(now.mono);
         let next_turn = self.take_turns(&mut due.questions, now);
         let deadline = self.deadlines.first().map(|(at, _)| (*at).into());
-        due.next = [due.next, next_turn, deadline].into_iter().flatten().min();
+        due.next = [due.next, next_turn, deadline, self.rechecks.next()].into_iter().flatten().min();
         due
     }
 

@@ -20,6 +20,7 @@ mod namespaces;
 mod own;
 mod pick;
 mod pool;
+mod rechecks;
 mod ring;
 mod rounds;
 mod sent;
@@ -58,6 +59,7 @@ use entry::{Entry, Seat};
 use lanes::Lanes;
 use leading::Term;
 use pool::Pool;
+use rechecks::Rechecks;
 use shares::Shares;
 use source::Source;
 use writes::Writes;
@@ -118,6 +120,7 @@ pub struct Index {
     sources: Slab<Source>,
     source_of: HashMap<Option<SecretName>, usize>,
     deadlines: BTreeSet<(Moment, EntryKey)>,
+    rechecks: Rechecks,
     texts: Pool,
     writes: Writes,
     news: Vec<News>,
@@ -166,6 +169,7 @@ impl Index {
             sources: Slab::new(),
             source_of: HashMap::new(),
             deadlines: BTreeSet::new(),
+            rechecks: Rechecks::default(),
             texts: Pool::default(),
             writes: Writes::new(),
             news: Vec::new(),
@@ -183,7 +187,7 @@ impl Index {
         counts.into_iter().filter(|(phase, _)| !phase.is_end())
     }
 
-    /// Stored objects that break the rules of the CRD. None while asleep.
+    /// Stored objects that break the rules of the CRD, or have a field that this version does not know. None while asleep.
     pub fn invalid_objects(&self) -> usize {
         self.followed_here().filter(|entry| entry.followed.spec.is_err()).count()
     }
@@ -197,6 +201,7 @@ impl Index {
     fn review(&mut self, key: EntryKey, now: Now) {
         let look = Look { begun: now, seen: Observation::Nothing };
         let Some(next) = self.judge(key, &look, now) else { return };
+        self.recheck(key, now);
         let slot = key.slot as usize;
         if next == Next::Never {
             self.vacate(key);
@@ -282,6 +287,7 @@ impl Index {
     fn remove(&mut self, key: EntryKey) {
         self.vacate(key);
         self.disarm(key);
+        self.rechecks.set(key, None);
         self.directory.remove(&self.entries, key.slot);
         self.entries.remove(key.slot as usize);
     }

@@ -176,7 +176,7 @@ impl World {
     }
 
     /// Deletes an ImageTask, and lets the watch tell.
-    fn delete(&mut self, name: &str) {
+    pub(super) fn delete(&mut self, name: &str) {
         let gone = self.objects.remove(name).expect("it was created");
         for index in self.standby.iter_mut().chain([&mut self.index]) {
             index.leaves(serde_json::from_value(gone.clone()).unwrap());

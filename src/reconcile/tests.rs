@@ -178,6 +178,32 @@ fn every_row_of_the_table_is_told() {
     let invalid = Spec::parse(&crate::api::Lenient::Absent).unwrap_err();
     let invalid = Followed { spec: Err::<Spec, InvalidSpec>(invalid), ..new_task() };
     assert_eq!(invalid.after(Observation::Nothing, 1).row(), stuck("InvalidSpec"));
+    let unknown = |task: &Followed| Followed { spec: Err(unknown_field()), ..task.clone() };
+    for (task, phase) in [(&new, "Pending"), (&running, "Running")] {
+        let told = unknown(task).after(Observation::Nothing, 1);
+        assert_eq!(told.row(), progressing(phase, "InvalidSpec"));
+        assert_eq!(told.after(Observation::Nothing, 299).status, told.status);
+        assert_eq!(told.after(Observation::Nothing, 300).row(), stuck("InvalidSpec"));
+    }
+    assert_eq!(unknown(&new.seen("Succeeded", 1)).after(Observation::Nothing, 999).row(), succeeded);
+}
+
+fn unknown_field() -> InvalidSpec {
+    InvalidSpec::UnknownField("spec.laterField".into())
+}
+
+#[test]
+fn what_is_stalled_stays_so_when_a_version_takes_over_that_does_not_know_a_field() {
+    let stalled = new_task().missing(1).missing(121);
+    let fresh_since = Duration::from_secs(130).into();
+    let rolled_back = Followed { spec: Err(unknown_field()), trouble: None, fresh_since, ..stalled.clone() };
+    assert_eq!(rolled_back.after(Observation::Nothing, 429).status, stalled.status);
+    let told = rolled_back.after(Observation::Nothing, 430);
+    assert_eq!(told.row(), stuck("InvalidSpec"));
+    let restarted = Followed { fresh_since: Duration::from_secs(440).into(), ..told.clone() };
+    assert_eq!(restarted.after(Observation::Nothing, 441).status, told.status);
+    let changed = Followed { generation: 2, ..restarted };
+    assert_eq!(changed.after(Observation::Nothing, 441).row(), progressing("Pending", "InvalidSpec"));
 }
 
 #[test]
@@ -295,6 +321,10 @@ enum Event {
     Suspend(bool),
     Timeout(u64),
     Restart,
+    /// A version takes over that does not know a field of the spec.
+    RollBack,
+    /// A version takes over that knows every field.
+    Upgrade,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -316,6 +346,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(Event::Suspend),
         1 => (1..2_000_u64).prop_map(Event::Timeout),
         1 => Just(Event::Restart),
+        1 => Just(Event::RollBack),
+        1 => Just(Event::Upgrade),
     ]
 }
 
@@ -331,6 +363,8 @@ fn step(task: &Followed, event: &Event, since: u64, seconds: u64) -> (Followed, 
         Event::Missing(alone) => twice(Observation::Missing { alone, passed_over: false, request_id: Some("r") }),
         Event::Failed(kind) => twice(Observation::Failed(&failure(kind, since))),
         Event::Nothing => twice(Observation::Nothing),
+        // The users of what this version does not know are not here.
+        Event::Suspend(_) | Event::Timeout(_) if task.spec.is_err() => twice(Observation::Nothing),
         Event::Suspend(suspend) => {
             let changed = task.with(|spec| spec.suspend = suspend, seconds);
             (changed.clone(), changed.after(Observation::Nothing, seconds))
@@ -340,9 +374,14 @@ fn step(task: &Followed, event: &Event, since: u64, seconds: u64) -> (Followed, 
                 task.with(|spec| spec.timeout = Some(Timeout::parse(&format!("{timeout}s")).unwrap()), seconds);
             (changed.clone(), changed.after(Observation::Nothing, seconds))
         }
-        Event::Restart => {
-            let restarted =
-                Followed { trouble: None, fresh_since: Duration::from_secs(seconds).into(), ..task.clone() };
+        Event::Restart | Event::RollBack | Event::Upgrade => {
+            let spec = match (&task.spec, matches!(event, Event::RollBack), matches!(event, Event::Upgrade)) {
+                (_, true, _) => Err(unknown_field()),
+                (Err(_), _, true) => Ok(spec()),
+                (known, ..) => known.clone(),
+            };
+            let fresh_since = Duration::from_secs(seconds).into();
+            let restarted = Followed { spec, trouble: None, fresh_since, ..task.clone() };
             (restarted.clone(), restarted)
         }
     }
