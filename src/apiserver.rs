@@ -1,11 +1,14 @@
 //! Calls to the API server: each bounded in time, and its failure told by what comes next.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use kube::core::Status;
 use tokio::time::timeout;
 
+use crate::clock::Clock;
 use crate::telemetry::chain;
 
 /// A call that takes longer has failed: kube sets no read timeout, and retries for minutes (kube-rs reference §2.5).
@@ -41,6 +44,25 @@ pub async fn bounded_by<T>(patience: Duration, call: impl Future<Output = kube::
     }
 }
 
+/// Waits for a call that must not go on from a moment on, not even if this process or its machine stood still meanwhile:
+/// a timer that is late would let it.
+pub async fn bounded_until<T>(
+    clock: Clock,
+    end: Duration,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, CallError> {
+    let mut call = pin!(call);
+    let in_time = poll_fn(|context| match clock.mono() < end {
+        true => call.as_mut().poll(context).map_err(CallError::from),
+        false => Poll::Ready(Err(CallError::Failed("it was no longer time for it".to_owned()))),
+    });
+    let patience = LONGEST.min(end.saturating_sub(clock.mono()));
+    match timeout(patience, in_time).await {
+        Ok(answer) => answer,
+        Err(_) => Err(CallError::Failed(format!("the API server did not answer within {patience:?}"))),
+    }
+}
+
 impl From<kube::Error> for CallError {
     fn from(error: kube::Error) -> Self {
         // The parser repeats the value that it stumbles over, which may be a key of a Secret.
@@ -65,4 +87,34 @@ impl From<kube::Error> for CallError {
 /// kube finds no reason, so the code decides.
 pub fn is_not_found(status: &Status) -> bool {
     status.code == 404
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_does_not_go_on_after_its_time_although_its_timer_is_late() {
+        let clock = Clock::start();
+        let end = clock.mono() + Duration::from_millis(20);
+        let mut polls = 0;
+        let call = poll_fn(|context| {
+            polls += 1;
+            // The process stands still.
+            while clock.mono() < end {}
+            context.waker().wake_by_ref();
+            Poll::<kube::Result<()>>::Pending
+        });
+        let answer = bounded_until(clock, end, call).await;
+        assert!(matches!(answer, Err(CallError::Failed(_))), "{answer:?}");
+        assert_eq!(polls, 1);
+    }
+
+    #[tokio::test]
+    async fn a_call_in_time_is_answered_and_one_past_its_time_is_not_begun() {
+        let clock = Clock::start();
+        let call = async || Ok::<_, kube::Error>("answer");
+        assert_eq!(bounded_until(clock, Duration::MAX, call()).await.ok(), Some("answer"));
+        assert!(bounded_until(clock, clock.mono(), call()).await.is_err());
+    }
 }

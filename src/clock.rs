@@ -5,14 +5,43 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 
 /// One moment, on both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// Time since the operator started; never goes back, so graces and schedules count on it.
+    /// Time since the operator started; never goes back and goes on while the machine sleeps, so graces, schedules and
+    /// the term of leadership count on it.
     pub mono: Duration,
-    /// The time of day, for what users read and for deadlines.
-    pub wall: Timestamp,
+    /// The time of day.
+    pub wall: Wall,
+}
+
+/// The time of day, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wall {
+    /// The API server's, which judges deadlines.
+    Server(Timestamp),
+    /// The machine's own, as long as the API server's is not known. It is good enough to be written; no deadline is
+    /// judged by it.
+    Local(Timestamp),
+}
+
+impl Wall {
+    /// The time of day for what users read.
+    pub fn shown(self) -> Timestamp {
+        match self {
+            Self::Server(time) | Self::Local(time) => time,
+        }
+    }
+
+    /// The API server's time of day, if it is known.
+    pub fn server(self) -> Option<Timestamp> {
+        match self {
+            Self::Server(time) => Some(time),
+            Self::Local(_) => None,
+        }
+    }
 }
 
 /// A moment of the clock that never goes back, packed: half of a [`Duration`], and its absence costs nothing.
@@ -84,24 +113,60 @@ impl FromStr for Second {
 /// Reads the moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    start: Instant,
+    /// Time that the machine had been up, asleep or awake.
+    start: Duration,
 }
 
 impl Clock {
     /// A clock that starts now.
-    #[expect(clippy::disallowed_methods, reason = "the one place")]
     pub fn start() -> Self {
-        Self { start: Instant::now() }
+        Self { start: up() }
     }
 
-    /// This moment.
-    #[expect(clippy::disallowed_methods, reason = "the one place")]
+    /// This moment, by the machine's own time of day.
     pub fn now(&self) -> Now {
-        Now { mono: self.start.elapsed(), wall: Timestamp::now() }
+        Now { mono: self.mono(), wall: Wall::Local(local()) }
     }
 
-    /// The instant at which `mono` is reached.
+    /// The time since the start.
+    pub fn mono(&self) -> Duration {
+        up().saturating_sub(self.start)
+    }
+
+    /// The instant at which `mono` is reached if the machine stays awake until then; of what is past, this one, and none
+    /// that is further away than a year.
+    #[expect(clippy::disallowed_methods, reason = "the one place")]
     pub fn instant(&self, mono: Duration) -> Instant {
-        self.start + mono
+        let left = mono.saturating_sub(self.mono()).min(YEAR);
+        Instant::now() + left
+    }
+}
+
+/// Beyond it the instants of a machine may end.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+/// The machine's own time of day.
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+pub fn local() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Time since the machine was started. `Instant` stands still while it sleeps, this clock does not.
+fn up() -> Duration {
+    clock_gettime(ClockId::Boottime).try_into().expect("the kernel counts from zero upwards")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_ahead_is_as_far_ahead_on_the_clock_that_timers_use() {
+        let clock = Clock::start();
+        let ahead = Duration::from_secs(3_600);
+        let before = clock.instant(Duration::ZERO);
+        let left = clock.instant(clock.mono() + ahead) - before;
+        let passed = clock.mono();
+        assert!((ahead..=ahead + passed).contains(&left), "{left:?} in place of {ahead:?}, {passed:?} after the start");
     }
 }

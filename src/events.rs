@@ -3,6 +3,7 @@
 //! Events are a convenience for people: when more come than may be written they are dropped, never the statuses. kube's
 //! own recorder keeps a cache that every Event walks, 0.7 ms each at 50,000 (kube-rs reference §2.8), so it is not used.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
@@ -11,14 +12,15 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client, Resource};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::api::ImageTask;
-use crate::apiserver::bounded;
-use crate::clock::Clock;
+use crate::apiserver::bounded_until;
 use crate::health::Loop;
 use crate::index::Announcement;
+use crate::shared::Shared;
 use crate::telemetry::chain;
 
 /// Announcements that wait; at [`PACE`] those of the last 100 s.
@@ -48,17 +50,45 @@ pub fn queue() -> (Queue, mpsc::Receiver<Announcement>) {
     (Queue(sender), receiver)
 }
 
-/// Creates Events for ever.
-pub async fn run(client: Client, mut announcements: mpsc::Receiver<Announcement>, clock: Clock, health: Loop) {
+/// Creates Events until `last`, and then those that wait.
+pub async fn run(
+    client: Client,
+    mut announcements: mpsc::Receiver<Announcement>,
+    shared: Arc<Shared>,
+    last: CancellationToken,
+    health: Loop,
+) {
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while let Some(announcement) = health.turning(announcements.recv()).await {
-        pace.tick().await;
+    while let Some(announcement) = health.turning(next(&mut announcements, &last)).await {
+        let end = health.turning(turn(&mut pace, &shared)).await;
         let api: Api<Event> = Api::namespaced(client.clone(), &announcement.object.namespace);
-        let event = event(&announcement, clock.now().wall);
-        if let Err(error) = bounded(api.create(&PostParams::default(), &event)).await {
+        let event = event(&announcement, shared.now().wall.shown());
+        if let Err(error) = bounded_until(shared.clock, end, api.create(&PostParams::default(), &event)).await {
             let object = &announcement.object;
             warn!(namespace = &*object.namespace, name = &*object.name, %error, "event not created");
+        }
+    }
+}
+
+async fn next(announcements: &mut mpsc::Receiver<Announcement>, last: &CancellationToken) -> Option<Announcement> {
+    tokio::select! {
+        biased;
+        announcement = announcements.recv() => announcement,
+        () = last.cancelled() => {
+            announcements.close();
+            announcements.recv().await
+        }
+    }
+}
+
+/// Waits until an Event may be created: its turn has come, and this replica leads. Until when it may be.
+async fn turn(pace: &mut Interval, shared: &Shared) -> Duration {
+    loop {
+        pace.tick().await;
+        let (left, now) = shared.with(|index, now| (index.term_left(now), now));
+        if !left.is_zero() {
+            return now.mono.saturating_add(left);
         }
     }
 }

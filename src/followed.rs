@@ -3,15 +3,12 @@
 use std::time::Duration;
 
 use arcstr::ArcStr;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 
 use crate::clock::{Moment, Second};
 use crate::ecs::Region;
 use crate::spec::{InvalidSpec, Spec, Target};
 use crate::status::Status;
-
-/// How long past a deadline an answer is waited for before the timeout falls without one (contract §1).
-pub const LAST_ANSWER_GRACE: SignedDuration = SignedDuration::from_secs(60);
 
 /// One ImageTask.
 #[derive(Clone, Debug)]
@@ -88,21 +85,10 @@ impl Followed {
         self.created.timestamp().checked_add(spec.timeout?.duration()).ok()
     }
 
-    /// Until when, after it came to be followed in its present form, a task has a chance to be asked: before, no
-    /// timeout falls without an answer, so neither a restart nor a resumption ends a task.
-    pub fn last_chance(&self) -> Duration {
-        Duration::from(self.fresh_since).saturating_add(LAST_ANSWER_GRACE.unsigned_abs())
-    }
-
     /// Until when a field that this version does not know is no lasting trouble, as a version that does may be about to
     /// take over; `None` where there is no such field, or nothing more to be decided.
     pub fn unknown_field_grace(&self, stuck_after: Duration) -> Option<Duration> {
         let unknown = matches!(self.spec, Err(InvalidSpec::UnknownField(_))) && !self.status.is_finished();
         unknown.then(|| Duration::from(self.fresh_since).saturating_add(stuck_after))
-    }
-
-    /// When the timeout falls even without an answer.
-    pub fn final_deadline(&self, spec: &Spec) -> Option<Timestamp> {
-        self.deadline(spec)?.checked_add(LAST_ANSWER_GRACE).ok()
     }
 }

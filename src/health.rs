@@ -54,7 +54,7 @@ impl Health {
 
     /// This moment, on the clock that the loops report by.
     pub fn now(&self) -> Duration {
-        self.clock.now().mono
+        self.clock.mono()
     }
 
     /// The first loop that has stopped turning.
@@ -98,7 +98,7 @@ impl Loop {
 }
 
 fn seconds(clock: &Clock) -> u64 {
-    clock.now().mono.as_secs()
+    clock.mono().as_secs()
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ struct Candidate {
 
 impl Candidate {
     fn now(&self) -> Now {
-        self.shared.clock.now()
+        self.shared.now()
     }
 
     async fn read(&mut self, begun: Now) {

@@ -34,6 +34,7 @@ pub mod api;
 pub mod spec;
 pub mod status;
 pub mod followed;
+pub mod deadline;
 
 pub mod watch;
 pub mod page;
@@ -57,8 +58,10 @@ pub mod credentials;
 pub mod role;
 pub mod renew;
 pub mod apiserver;
+pub mod dates;
 pub mod shared;
 pub mod clock;
+pub mod server_clock;
 
 pub mod config;
 pub mod usage;

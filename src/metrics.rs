@@ -1,6 +1,7 @@
 //! What is counted (contract §4). Labels are closed sets: no names, ids, keys or messages.
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -33,6 +34,7 @@ pub struct Metrics {
     invalid_objects: Gauge,
     lanes: Family<LaneState, Gauge>,
     leader: Gauge,
+    clock_skew: Gauge<f64, AtomicU64>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -91,6 +93,7 @@ impl Metrics {
             invalid_objects: Gauge::default(),
             lanes: Family::default(),
             leader: Gauge::default(),
+            clock_skew: Gauge::default(),
         };
         metrics.begin();
         metrics.register();
@@ -144,6 +147,11 @@ impl Metrics {
         }
     }
 
+    /// The machine's own time of day is this many seconds ahead of the API server's.
+    pub fn skewed(&self, seconds: f64) {
+        self.clock_skew.set(seconds);
+    }
+
     /// The OpenMetrics text, with the index as it is now.
     pub fn render(&self, index: &Index, now: Now) -> String {
         for (phase, count) in index.phases() {
@@ -177,6 +185,7 @@ impl Metrics {
         own.register("invalid_objects", "ImageTasks that break the CRD", self.invalid_objects.clone());
         own.register("lanes", "Lanes (credentials and region) by state", self.lanes.clone());
         own.register("leader", "Whether this replica leads", self.leader.clone());
+        own.register("clock_skew_seconds", "Own clock ahead of the API server's", self.clock_skew.clone());
         self.registry = registry;
     }
 }

@@ -39,6 +39,24 @@ pub enum Observation<'a> {
     Failed(&'a Failure),
 }
 
+impl Observation<'_> {
+    /// Whether it says something of this very task; a refusal does so unless it is one of the whole account.
+    pub fn is_definite(&self) -> bool {
+        match self {
+            Self::Found { .. } | Self::Missing { .. } => true,
+            Self::Failed(failure) => match failure.kind {
+                FailureKind::AccessDenied | FailureKind::Rejected => failure.of_task,
+                FailureKind::CredentialsNotFound
+                | FailureKind::CredentialsForbidden
+                | FailureKind::CredentialsInvalid
+                | FailureKind::Throttled
+                | FailureKind::Unavailable => false,
+            },
+            Self::Nothing => false,
+        }
+    }
+}
+
 /// Why there was no answer.
 #[derive(Clone, Debug)]
 pub struct Failure {

@@ -18,7 +18,7 @@ use crate::lease::Candidacy;
 use crate::metrics::Metrics;
 use crate::schema::Schema;
 use crate::shared::Shared;
-use crate::{ecs, events};
+use crate::{dates, ecs, events};
 use crate::{lease, page, poll, schema, server, watch, write};
 
 /// How long a clean stop waits for writes, well under the 30 s after which a kubelet kills.
@@ -58,16 +58,20 @@ pub async fn run(
 ) -> Result<(), OperatorError> {
     let cloud = ecs::Client::new(config.endpoint)?;
     let sts = config.role.map(ecs::Sts::new).transpose()?;
-    let client = || Client::try_from(kubernetes.clone()).map_err(OperatorError::Kubernetes);
     let (events, announcements) = events::queue();
     let shared = Arc::new(Shared::new(config.settings, Metrics::new(), events));
+    let client = || dates::client(kubernetes.clone(), &shared).map_err(OperatorError::Kubernetes);
+    let mut changing = kubernetes.clone();
+    // A retry of kube's own may outlive the term.
+    changing.default_retry = false;
+    let changing_client = || dates::client(changing.clone(), &shared).map_err(OperatorError::Kubernetes);
     let crd = Arc::new(Schema::default());
     let health = Health::new(shared.clock);
     let mut watching = kubernetes.clone();
     // Bounds what kube leaves unbounded: a list, or a watch whose answer never begins.
     watching.read_timeout = Some(Duration::from_secs(u64::from(watch::WATCH_SECONDS) + 20));
     watching.reset_reader_on_write = true;
-    let watch_client = || page::bounded_client(watching.clone()).map_err(OperatorError::Kubernetes);
+    let watch_client = || page::bounded_client(watching.clone(), &shared).map_err(OperatorError::Kubernetes);
     let mut loops = JoinSet::new();
     for (id, scope) in (0..).zip(config.scopes) {
         let watching =
@@ -93,35 +97,34 @@ pub async fn run(
         OperatorError::Ended("server")
     });
     let release = CancellationToken::new();
-    let electing = elect(candidacy, &kubernetes, &shared, &release, &health)?;
-    let announcing = tokio::spawn(events::run(client()?, announcements, shared.clock, health.register("events")));
+    let electing = elect(candidacy, changing_client()?, &shared, &release, &health);
+    let last = CancellationToken::new();
+    let announcing =
+        events::run(changing_client()?, announcements, shared.clone(), last.clone(), health.register("events"));
+    let announcing = tokio::spawn(announcing);
     let writes_stop = CancellationToken::new();
-    let writing = write::run(client()?, shared, crd, writes_stop.clone(), health.register("write"));
+    let writing = write::run(changing_client()?, shared.clone(), crd, writes_stop.clone(), health.register("write"));
     let writing = tokio::spawn(writing);
-    Running { loops, writing, writes_stop, announcing, electing, release }.until(stop).await
+    Running { loops, writing, writes_stop, announcing, last, electing, release }.until(stop).await
 }
 
 /// Leads at once where there is no other replica.
 fn elect(
     candidacy: Option<Candidacy>,
-    kubernetes: &kube::Config,
+    client: Client,
     shared: &Arc<Shared>,
     release: &CancellationToken,
     health: &Health,
-) -> Result<JoinHandle<Result<(), Lost>>, OperatorError> {
+) -> JoinHandle<Result<(), Lost>> {
     let Some(candidacy) = candidacy else {
         shared.change(|index, now| index.lead(Duration::MAX, now));
         let release = release.clone();
-        return Ok(tokio::spawn(async move {
+        return tokio::spawn(async move {
             release.cancelled().await;
             Ok(())
-        }));
+        });
     };
-    // A retry of kube's own may outlive the term.
-    let mut config = kubernetes.clone();
-    config.default_retry = false;
-    let client = Client::try_from(config).map_err(OperatorError::Kubernetes)?;
-    Ok(tokio::spawn(lease::run(client, candidacy, shared.clone(), release.clone(), health.register("lease"))))
+    tokio::spawn(lease::run(client, candidacy, shared.clone(), release.clone(), health.register("lease")))
 }
 
 /// What runs, in the order in which it is stopped.
@@ -130,6 +133,7 @@ struct Running {
     writing: JoinHandle<()>,
     writes_stop: CancellationToken,
     announcing: JoinHandle<()>,
+    last: CancellationToken,
     electing: JoinHandle<Result<(), Lost>>,
     release: CancellationToken,
 }
@@ -161,7 +165,8 @@ impl Running {
                 warn!("stopped with statuses unwritten: they are found anew after the next start");
                 return false;
             }
-            // With the loops and the writes gone nobody announces any more, and the Events that wait come to their end.
+            // With the loops and the writes gone nobody announces any more: the Events that wait are the last.
+            self.last.cancel();
             if timeout(LAST_EVENTS, &mut self.announcing).await.is_err() {
                 warn!("stopped with events uncreated");
                 self.announcing.abort();

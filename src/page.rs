@@ -2,14 +2,18 @@
 
 use std::error::Error;
 use std::iter;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::future::{MapOk, TryFutureExt};
 use http::{Request, Response};
 use http_body_util::{Either, LengthLimitError, Limited};
 use kube::Client;
-use kube::client::{Body, ClientBuilder};
+use kube::client::Body;
 use tower::{Service, layer};
+
+use crate::dates;
+use crate::shared::Shared;
 
 /// Objects a page, as with client-go. A page costs the API server the same again whatever it holds: 110,000 ImageTasks
 /// took it 20 s in pages of 500, and 77 s in pages of 50.
@@ -23,8 +27,8 @@ pub const SMALL: u32 = 50;
 const MAX_USUAL: usize = 16 * 1024 * 1024;
 
 /// A client that breaks off a usual page that is too large.
-pub fn bounded_client(config: kube::Config) -> kube::Result<Client> {
-    Ok(ClientBuilder::try_from(config)?.with_layer(&layer::layer_fn(Bounded)).build())
+pub fn bounded_client(config: kube::Config, shared: &Arc<Shared>) -> kube::Result<Client> {
+    Ok(dates::builder(config, shared)?.with_layer(&layer::layer_fn(Bounded)).build())
 }
 
 /// Whether a list was broken off because its pages are too large.

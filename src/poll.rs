@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::apiserver::{CallError, bounded};
+use crate::clock;
 use crate::credentials::Credentials;
 use crate::ecs;
 use crate::health::Loop;
@@ -57,10 +58,9 @@ fn tell_of_lanes_behind(before: usize, now: usize) {
 async fn ask(cloud: ecs::Client, question: Question, shared: Arc<Shared>) {
     let metrics = &shared.metrics;
     metrics.asked(question.batch.size(), question.lag);
-    let clock = shared.clock;
-    let now = move || clock.now().wall;
-    let answer = cloud.describe_tasks(&question.credentials, &question.region, &question.batch, &now).await;
-    let took = clock.now().mono.saturating_sub(question.begun.mono);
+    // The cloud judges a signature by its own clock, and tells where this one is wrong.
+    let answer = cloud.describe_tasks(&question.credentials, &question.region, &question.batch, &clock::local).await;
+    let took = shared.clock.mono().saturating_sub(question.begun.mono);
     match &answer {
         Ok(answer) => metrics.answered("ok", answer.calls, took),
         Err(error) => {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use crate::api::conditions::Course;
 use crate::clock::Now;
+use crate::deadline::Deadline;
 use crate::ecs::{Task, TaskProgress};
-use crate::followed::{Followed, LAST_ANSWER_GRACE, Trouble, TroubleKind};
+use crate::followed::{Followed, Trouble, TroubleKind};
 use crate::message::Cause;
 use crate::observation::{Failure, FailureKind, Look, Observation};
 use crate::reason::Reason;
@@ -55,12 +56,12 @@ pub enum Next {
 }
 
 /// Decides what `task` says after `look`.
-pub fn reconcile(task: &Followed, look: &Look<'_>, now: Now, rules: &Rules) -> Outcome {
+pub fn reconcile(task: &Followed, look: &Look<'_>, deadline: Deadline, now: Now, rules: &Rules) -> Outcome {
     if task.status.is_finished() {
         return finished(task);
     }
     let trouble = trouble_after(task, look, now);
-    let row = row(task, trouble, look, now, rules);
+    let row = row(task, trouble, look, deadline, now, rules);
     Outcome { status: row.verdict.status(task, look, now), trouble, next: row.next }
 }
 
@@ -70,7 +71,14 @@ struct Row<'a> {
     next: Next,
 }
 
-fn row<'a>(task: &'a Followed, trouble: Option<Trouble>, look: &Look<'a>, now: Now, rules: &Rules) -> Row<'a> {
+fn row<'a>(
+    task: &'a Followed,
+    trouble: Option<Trouble>,
+    look: &Look<'a>,
+    deadline: Deadline,
+    now: Now,
+    rules: &Rules,
+) -> Row<'a> {
     let stands = |course, reason, cause, next| Row { verdict: Verdict::Stands(course, reason, cause), next };
     let never = |course, reason, cause| stands(course, reason, cause, Next::Never);
     let spec = match &task.spec {
@@ -86,7 +94,7 @@ fn row<'a>(task: &'a Followed, trouble: Option<Trouble>, look: &Look<'a>, now: N
     if spec.suspend {
         return never(Course::Suspended, Reason::Suspended, Cause::of(SUSPENDED));
     }
-    if let Some(cause) = deadline_missed(task, spec, look, now) {
+    if let Some(cause) = deadline_missed(look.seen, deadline) {
         return never(Course::Failed, Reason::DeadlineExceeded, cause);
     }
     match look.seen {
@@ -205,21 +213,23 @@ fn own_status(task: &Task) -> (Course, Reason, &'static str) {
     }
 }
 
-/// The timeout's verdict: it needs an answer to a look begun after the deadline, in which no end is told; with no
-/// answer for a minute it falls all the same.
-fn deadline_missed<'a>(task: &Followed, spec: &Spec, look: &Look<'a>, now: Now) -> Option<Cause<'a>> {
-    let deadline = task.deadline(spec)?;
-    match look.seen {
-        Observation::Found { task, .. } if own_status(task).0.is_end() => None,
-        Observation::Found { request_id, .. } | Observation::Missing { request_id, .. }
-            if look.begun.wall >= deadline =>
-        {
+/// The timeout's verdict. An end is told whenever it is seen.
+fn deadline_missed(seen: Observation<'_>, deadline: Deadline) -> Option<Cause<'_>> {
+    match (seen, deadline) {
+        (Observation::Found { task, .. }, _) if own_status(task).0.is_end() => None,
+        (_, Deadline::Open) | (Observation::Nothing, Deadline::LastWord) => None,
+        (_, Deadline::Unheard(unheard)) => Some(Cause::of(unheard.text())),
+        (Observation::Found { request_id, .. }, Deadline::LastWord) => {
             Some(Cause { request_id, ..Cause::of(TOO_LATE) })
         }
-        _ if now.wall.duration_since(deadline) >= LAST_ANSWER_GRACE && now.mono >= task.last_chance() => {
-            Some(Cause::of(NOT_REACHED))
+        (Observation::Missing { request_id, .. }, Deadline::LastWord) => {
+            Some(Cause { request_id, ..Cause::of(LATE_AND_MISSING) })
         }
-        Observation::Nothing | Observation::Found { .. } | Observation::Missing { .. } | Observation::Failed(_) => None,
+        (Observation::Failed(failure), Deadline::LastWord) => Some(Cause {
+            code: failure.code.as_deref(),
+            request_id: failure.request_id.as_deref(),
+            ..Cause::of(LATE_AND_REFUSED)
+        }),
     }
 }
 
@@ -276,7 +286,10 @@ fn finished(task: &Followed) -> Outcome {
 
 const TOO_LATE: &str =
     "the timeout passed before the task ended: look at the task in the console, or raise the timeout";
-const NOT_REACHED: &str = "the timeout passed, and the cloud was not reached to tell whether the task ended";
+const LATE_AND_MISSING: &str = "the timeout passed, and the cloud does not know the task: check its id, its region and \
+    the account in the console";
+const LATE_AND_REFUSED: &str = "the timeout passed, and the cloud refuses to tell whether the task ended: look at the \
+    task in the console";
 const POLICY_DENIED: &str = "this namespace may not use the operator's own credentials: name a Secret in \
     credentialsRef, or ask the administrator to add the namespace to --default-credentials-namespaces";
 const REGION_UNKNOWN: &str = "no region is named: create the ImageTask anew with spec.region, or ask the administrator \

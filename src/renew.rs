@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tracing::{debug, warn};
 
+use crate::clock;
 use crate::ecs::{Session, Sts};
 use crate::role::{OidcToken, RenewalFault, TokenError};
 use crate::shared::Shared;
@@ -28,9 +29,9 @@ async fn session(sts: &Sts, shared: &Shared) -> Result<Session, RenewalFault> {
     let content = tokio::task::spawn_blocking(|| read(file)).await;
     let content = content.unwrap_or_else(|error| Err(io::Error::other(error)));
     let token = OidcToken::parse(content.map_err(|error| TokenError::of(&error))?)?;
-    let begun = shared.clock.now();
-    let answer = sts.assume_role(&token, begun.wall).await;
-    let took = shared.clock.now().mono.saturating_sub(begun.mono);
+    let begun = shared.clock.mono();
+    let answer = sts.assume_role(&token, clock::local()).await;
+    let took = shared.clock.mono().saturating_sub(begun);
     shared.metrics.answered(answer.as_ref().map_or_else(|error| error.kind.label(), |_| "ok"), 1, took);
     Ok(answer?)
 }

@@ -36,7 +36,7 @@ pub async fn run(client: Client, schema: Arc<Schema>, clock: Clock, health: Loop
         if let Some(served) = served {
             schema.learn(own_fields().difference(&served).cloned().collect());
         }
-        let next = clock.now().mono + if known { PERIOD } else { RETRY };
+        let next = clock.mono() + if known { PERIOD } else { RETRY };
         health.turning(sleep_until(Instant::from_std(clock.instant(next)))).await;
     }
 }

@@ -77,6 +77,7 @@ fn report(trouble: Option<String>) -> (StatusCode, String) {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    shared.skew().into_iter().for_each(|seconds| shared.metrics.skewed(seconds));
     let text = shared.with(|index, now| shared.metrics.render(index, now));
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
 }

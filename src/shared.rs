@@ -1,19 +1,22 @@
 //! The one index, shared by the loops, with the two bells that wake them.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::clock::{Clock, Now};
+use crate::clock::{self, Clock, Now, Wall};
 use crate::events;
 use crate::index::{Due, Index, News, Settings};
 use crate::metrics::Metrics;
+use crate::server_clock::ServerClock;
 
 /// What the loops share.
 pub struct Shared {
     index: Mutex<Index>,
+    server: Mutex<ServerClock>,
     /// The clock of all loops.
     pub clock: Clock,
     /// Rings when something may be due to be asked.
@@ -30,12 +33,35 @@ impl Shared {
     pub fn new(settings: Settings, metrics: Metrics, events: events::Queue) -> Self {
         Self {
             index: Mutex::new(Index::new(settings)),
+            server: Mutex::default(),
             clock: Clock::start(),
             looks: Notify::new(),
             writes: Notify::new(),
             metrics,
             events,
         }
+    }
+
+    /// This moment, by the API server's time of day once it is known.
+    pub fn now(&self) -> Now {
+        let now = self.clock.now();
+        match self.server().now(now.mono) {
+            Some(time) => Now { wall: Wall::Server(time), ..now },
+            None => now,
+        }
+    }
+
+    /// An answer of the API server, which arrives now, has this date.
+    pub fn heard(&self, date: Timestamp) {
+        if self.server().heard(date, self.clock.mono()) {
+            self.looks.notify_one();
+        }
+    }
+
+    /// How far the machine's own time of day is ahead of the API server's, in seconds; `None` where that is not known.
+    pub fn skew(&self) -> Option<f64> {
+        let server = self.server().now(self.clock.mono())?;
+        Some(clock::local().duration_since(server).as_secs_f64())
     }
 
     /// Changes the index, and wakes whom that may concern.
@@ -55,8 +81,9 @@ impl Shared {
 
     /// Looks into the index.
     pub fn with<T>(&self, read: impl FnOnce(&mut Index, Now) -> T) -> T {
-        let now = self.clock.now();
-        read(&mut self.lock(), now)
+        let mut index = self.lock();
+        let now = self.now();
+        read(&mut index, now)
     }
 
     /// Waits for a bell, or until a moment.
@@ -73,8 +100,8 @@ impl Shared {
     }
 
     fn act<T>(&self, act: impl FnOnce(&mut Index, Now) -> T) -> T {
-        let now = self.clock.now();
         let mut index = self.lock();
+        let now = self.now();
         let result = act(&mut index, now);
         let news = index.take_news();
         drop(index);
@@ -85,6 +112,10 @@ impl Shared {
             }
         }
         result
+    }
+
+    fn server(&self) -> MutexGuard<'_, ServerClock> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Index> {

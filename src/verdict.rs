@@ -73,7 +73,7 @@ fn stands(
     if told.is_some() && news.is_none() && handled.is_none() && settled {
         return None;
     }
-    let second = Second::of(now.wall);
+    let second = Second::of(now.wall.shown());
     let before = status.standing.as_ref();
     let message = match before.filter(|before| before.reason == reason && cause.is_told_by(&before.message)) {
         Some(before) => before.message.clone(),

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::api::{ImageTask, ImageTaskStatus, ImageTaskView};
-use crate::apiserver::{CallError, bounded};
+use crate::apiserver::{CallError, bounded_until};
 use crate::health::Loop;
 use crate::index::{ObjectName, Write, Written};
 use crate::schema::Schema;
@@ -75,10 +75,14 @@ fn request(object: &ObjectName, version: u64, status: &ImageTaskStatus, schema: 
 }
 
 async fn send(client: Client, write: Write, shared: Arc<Shared>, schema: Arc<Schema>) {
+    // Decided in time, it may be sent too late: the process may have stood still since.
+    let end =
+        shared.with(|index, now| index.may_send(&write, now).then(|| now.mono.saturating_add(index.term_left(now))));
+    let Some(end) = end else { return shared.change(|index, now| index.hand_back(write.entry, now)) };
     let revision = write.revision();
     let Write { entry, object, version, status, change, .. } = write;
     let call = client.request::<ImageTaskView>(request(&object, version, &status, &schema));
-    let written = match bounded(call).await {
+    let written = match bounded_until(shared.clock, end, call).await {
         Ok(view) => Written::Stored(Box::new(view)),
         Err(CallError::Conflict) => Written::Conflict,
         Err(CallError::NotFound) => Written::Gone,

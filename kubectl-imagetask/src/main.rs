@@ -93,7 +93,7 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Suspend(chosen) => change::suspend(&find(place).await?, &chosen, true, output).await,
         Command::Resume(chosen) => change::suspend(&find(place).await?, &chosen, false, output).await,
         Command::Refresh(flags) => {
-            change::refresh(&find(place).await?, &flags, &clock.now().wall.to_string(), output).await
+            change::refresh(&find(place).await?, &flags, &clock.now().wall.shown().to_string(), output).await
         }
         Command::Why { name } => why::why(&find(place).await?, name, output, clock).await,
         Command::Completion { completer } => {

@@ -169,7 +169,7 @@ impl<'a> Document<'a> {
             process: task.told.percent,
             reason: task.told.cause.as_ref().map(|cause| cause.reason.as_str()),
             message: task.told.cause.as_ref().map(|cause| cause.message.as_str()),
-            elapsed_seconds: words::elapsed(&task.told, now.wall).as_secs(),
+            elapsed_seconds: words::elapsed(&task.told, now.wall.shown()).as_secs(),
         });
         Self { result: exit.word(), exit_code: exit.code(), image_tasks: items.collect() }
     }

@@ -30,7 +30,7 @@ pub async fn why(cluster: &Cluster, name: Name, output: Output, clock: Clock) ->
         };
         let story = Story::of(&object, &events);
         match output {
-            Output::Text => printed::line(&story.text(clock.now().wall))?,
+            Output::Text => printed::line(&story.text(clock.now().wall.shown()))?,
             Output::Json => printed::json(&story)?,
         }
     }

@@ -15,7 +15,7 @@ use crate::watched::{Task, Watched};
 /// One line that tells where an ImageTask stands.
 pub fn line(name: &str, task: &Task, now: Now) -> String {
     let told = &task.told;
-    let elapsed = span(elapsed(told, now.wall));
+    let elapsed = span(elapsed(told, now.wall.shown()));
     let percent = |before: &str| told.percent.map(|percent| format!("{before}{percent}%")).unwrap_or_default();
     let state = state(task);
     match told.standing {
@@ -38,7 +38,7 @@ pub fn line(name: &str, task: &Task, now: Now) -> String {
 pub fn row(name: &str, task: &Task, now: Now) -> String {
     let told = &task.told;
     let percent = told.percent.map(|percent| format!("{percent}%")).unwrap_or_default();
-    let elapsed = span(elapsed(told, now.wall));
+    let elapsed = span(elapsed(told, now.wall.shown()));
     let rest = match told.standing {
         _ if task.deleted => "while it was waited for".to_owned(),
         Standing::Unseen => UNSEEN.to_owned(),
@@ -126,13 +126,14 @@ mod tests {
     use crate::samples::{at, object, running, written};
     use imagetask_operator::api::ImageTaskView;
     use imagetask_operator::api::conditions::Course;
+    use imagetask_operator::clock::Wall;
     use kube::runtime::watcher::Event;
     use serde_json::json;
 
     fn now(seconds: i64) -> Now {
         let created: Timestamp = "2026-01-05T01:00:00Z".parse().unwrap();
         let mono = Duration::from_secs(seconds.try_into().unwrap());
-        Now { mono, wall: Timestamp::from_second(created.as_second() + seconds).unwrap() }
+        Now { mono, wall: Wall::Local(Timestamp::from_second(created.as_second() + seconds).unwrap()) }
     }
 
     fn watched(objects: &[ImageTaskView]) -> Watched {

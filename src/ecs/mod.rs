@@ -22,6 +22,7 @@ pub use http::{BuildError, PROXY_VARIABLES, Timeouts, is_proxy};
 pub use ids::{Batch, IdError, Ids, MAX_ID, ResourceId, TaskId};
 pub use sts::{Session, Sts};
 pub use task::{MAX_STATUS, MAX_TIME, MAX_TYPE, Task, TaskProgress, Word, Words};
+pub(crate) use wire::http_date;
 
 /// The two ends of the wire for fuzz targets and benches, which know no other inside of this module.
 #[cfg(any(fuzzing, feature = "bench"))]

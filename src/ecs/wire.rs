@@ -79,7 +79,7 @@ where
 }
 
 /// An HTTP date (RFC 9110 §5.6.7, its current form only).
-pub(super) fn http_date(value: &str) -> Option<Timestamp> {
+pub(crate) fn http_date(value: &str) -> Option<Timestamp> {
     DateTimeParser::new().parse_timestamp(value.trim()).ok()
 }
 

@@ -185,7 +185,7 @@ impl Election {
         if self.renewed.is_none() || holder(&seen.lease) != Some(&self.identity) {
             return None;
         }
-        Some(record::released(&seen.lease, now.wall))
+        Some(record::released(&seen.lease, now.wall.shown()))
     }
 
     fn step_of_leader(&self, renewed: Duration, now: Now) -> Step {
@@ -256,11 +256,11 @@ impl Election {
     }
 
     fn next(&self, seen: &Seen, now: Now) -> Draft {
-        Draft::Replace(Box::new(record::claimed(&seen.lease, &self.identity, self.terms.duration, now.wall)))
+        Draft::Replace(Box::new(record::claimed(&seen.lease, &self.identity, self.terms.duration, now.wall.shown())))
     }
 
     fn first(&self, now: Now) -> Draft {
-        Draft::Create(Box::new(record::first(&self.name, &self.identity, self.terms.duration, now.wall)))
+        Draft::Create(Box::new(record::first(&self.name, &self.identity, self.terms.duration, now.wall.shown())))
     }
 }
 

@@ -7,6 +7,7 @@ use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, propte
 use serde_json::{Value, json};
 
 use super::*;
+use crate::clock::Wall;
 
 fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -22,7 +23,7 @@ fn terms() -> Terms {
 
 /// A moment on both clocks.
 fn at(mono: Duration) -> Now {
-    Now { mono, wall: Timestamp::from_second(1_700_000_000).unwrap() + mono }
+    Now { mono, wall: Wall::Server(Timestamp::from_second(1_700_000_000).unwrap() + mono) }
 }
 
 fn candidate() -> Election {
@@ -75,7 +76,7 @@ fn the_first_candidate_creates_the_lease_and_renews_it_every_two_seconds() {
     let mut election = candidate();
     assert_eq!(election.step(at(secs(1))), Step::Read);
     election.read(None, at(secs(1)));
-    let now = at(secs(1)).wall;
+    let now = at(secs(1)).wall.shown();
     let created = written(election.step(at(secs(1)))).unwrap();
     let spec = LeaseSpec {
         holder_identity: Some("me".into()),
@@ -90,7 +91,7 @@ fn the_first_candidate_creates_the_lease_and_renews_it_every_two_seconds() {
     store(&mut election, 1, at(secs(1)));
     assert_eq!((election.term(), election.step(at(secs(1)))), (Some(secs(11)), Step::Wait(secs(3))));
     let renewed = written(election.step(at(secs(3)))).unwrap();
-    let spec = LeaseSpec { renew_time: Some(MicroTime(at(secs(3)).wall)), ..spec };
+    let spec = LeaseSpec { renew_time: Some(MicroTime(at(secs(3)).wall.shown())), ..spec };
     assert_eq!((renewed.spec, renewed.metadata.resource_version), (Some(spec), Some("1".into())));
 }
 
@@ -159,7 +160,7 @@ fn a_standby_takes_over_when_the_record_has_not_changed_for_its_duration_whateve
         for second in [0, 2, 4] {
             let mut lease = held(second, "other");
             let now = at(secs(second));
-            lease.spec.as_mut().unwrap().renew_time = Some(MicroTime(now.wall + off));
+            lease.spec.as_mut().unwrap().renew_time = Some(MicroTime(now.wall.shown() + off));
             election.saw(lease, now);
         }
         // Read again and again, it stays as it is.
@@ -296,7 +297,7 @@ struct Call {
 
 impl Candidate {
     fn now(&self, now: Duration) -> Now {
-        Now { mono: now + self.mono, wall: at(now).wall + self.wall }
+        Now { mono: now + self.mono, wall: Wall::Server(at(now).wall.shown() + self.wall) }
     }
 
     fn leads(&self, now: Duration) -> bool {

@@ -87,7 +87,9 @@ impl Index {
             entry.followed.generation = seen.generation;
             entry.followed.fresh_since = now.mono.into();
             entry.followed.trouble = None;
+            self.deadlines.clear(key);
         }
+        let entry = &mut self.entries[key.slot as usize];
         if newly_asked {
             entry.followed.request = request(seen.request, now);
         }
@@ -182,7 +184,6 @@ impl Index {
             list,
             followed,
             seat: Seat::None,
-            alarm: None,
             pending: Pending::of_unseen(unseen),
         });
         let slot = u32::try_from(slot).expect("memory ends before 4 billion entries");

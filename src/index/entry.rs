@@ -10,7 +10,7 @@ use super::key::{ObjectName, Uid, WatchId};
 use super::writes::Pending;
 use crate::api::conditions::Course;
 use crate::api::{ImageTaskView, Lenient, MAX_RECONCILE_REQUEST, RECONCILE_REQUESTED_AT, SpecView, StatusView};
-use crate::clock::{Moment, Second};
+use crate::clock::Second;
 use crate::followed::Followed;
 
 /// An unfinished ImageTask.
@@ -28,8 +28,6 @@ pub(super) struct Entry {
     pub(super) list: u32,
     pub(super) followed: Followed,
     pub(super) seat: Seat,
-    /// When its timeout is looked at next.
-    pub(super) alarm: Option<Moment>,
     pub(super) pending: Pending,
 }
 

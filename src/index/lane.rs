@@ -151,7 +151,12 @@ impl Lane {
 
     /// What is told to those of a namespace, if the lane fails.
     pub(super) fn trouble(&self, tenant: Tenant) -> Option<&Failure> {
-        self.trouble.as_ref().filter(|_| self.breaker.concerns(tenant))
+        self.outage().filter(|_| self.breaker.concerns(tenant))
+    }
+
+    /// What the lane fails with, whoever is told.
+    pub(super) fn outage(&self) -> Option<&Failure> {
+        self.trouble.as_ref().filter(|_| self.is_probing())
     }
 
     /// Keeps what is told to everyone here, for those who come while the lane fails.

@@ -41,6 +41,14 @@ impl Index {
         }
     }
 
+    /// How long it may act from now on; not at all where it does not lead.
+    pub fn term_left(&self, now: Now) -> Duration {
+        match self.term {
+            Term::Asleep => Duration::ZERO,
+            Term::Until(end) => end.saturating_sub(now.mono),
+        }
+    }
+
     /// Whether it has begun to lead.
     pub(super) fn is_awake(&self) -> bool {
         self.term != Term::Asleep
@@ -213,5 +221,22 @@ mod tests {
         world.index.lead(Duration::MAX, now);
         world.run(secs(15));
         assert_eq!((world.phase("t-1"), world.phase("t-2")), ("Succeeded", "Running"));
+    }
+
+    #[test]
+    fn what_is_due_is_not_sent_after_the_term_and_is_due_again_when_it_is_prolonged() {
+        let mut world = World::asleep(settings());
+        world.create("t-1");
+        let now = world.moment();
+        world.index.lead(secs(5), now);
+        world.stops_before_sending = secs(10);
+        world.run(secs(2));
+        assert_eq!((world.now > secs(10), world.told("t-1").len(), world.index.status_queue()), (true, 0, 1));
+        world.stops_before_sending = Duration::ZERO;
+        world.run(secs(30));
+        assert_eq!(world.told("t-1").len(), 0);
+        world.lead();
+        world.run(secs(1));
+        assert_eq!((world.told("t-1"), world.index.status_queue()), (vec!["TaskRunning"], 0));
     }
 }

@@ -60,14 +60,14 @@ impl Index {
     /// What is due now.
     pub fn due(&mut self, now: Now) -> Due {
         if !self.is_leading(now) {
+            self.deadlines.idle();
             return Due::default();
         }
         self.pass_deadlines(now);
         self.pass_rechecks(now);
         let mut due = self.due_reads(now.mono);
         let next_turn = self.take_turns(&mut due.questions, now);
-        let deadline = self.deadlines.first().map(|(at, _)| (*at).into());
-        due.next = [due.next, next_turn, deadline, self.rechecks.next()].into_iter().flatten().min();
+        due.next = [due.next, next_turn, self.deadlines.next(now), self.rechecks.next()].into_iter().flatten().min();
         due
     }
 
@@ -109,17 +109,6 @@ impl Index {
         ]
     }
 
-    fn pass_deadlines(&mut self, now: Now) {
-        while let Some(&(_, key)) = self.deadlines.first().filter(|(at, _)| *at <= now.mono.into()) {
-            self.deadlines.pop_first();
-            let Some(entry) = self.entry_mut(key) else { continue };
-            entry.alarm = None;
-            self.review(key, now);
-            self.poke(key, now);
-            self.arm(key, now);
-        }
-    }
-
     fn observe_answer(&mut self, question: Question, answer: &Answer, now: Now) -> Vec<Finding> {
         let Question { lane, subjects, sent, batch, begun, .. } = question;
         let (recovered, mut findings) = self.lanes[lane].succeeded(&subjects, sent, begun.mono, now.mono);
@@ -156,6 +145,9 @@ impl Index {
         let Question { lane, subjects: ids, sent, begun, .. } = question;
         if error.kind.scope() != Scope::Lane && self.lanes[lane].is_refused() {
             self.credentials_accepted(lane, now.mono);
+        }
+        if error.kind.scope() == Scope::Refusal && !self.lanes[lane].is_probing() {
+            self.deadlines_not_answered(lane, &ids);
         }
         let request = FailedRequest { ids, sent, begun, kind: error.kind, failure: failure(error, now.mono) };
         self.lanes[lane].failed(request, now.mono)

@@ -7,6 +7,7 @@ mod breaker;
 mod canary;
 mod change;
 mod cut;
+mod deadlines;
 mod directory;
 mod entry;
 mod isolation;
@@ -42,11 +43,11 @@ pub use writes::{Revision, Write};
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
 use slab::Slab;
 
 use crate::api::Phase;
-use crate::clock::{Moment, Now};
+use crate::clock::Now;
+use crate::deadline::Deadline;
 use crate::ecs::Region;
 use crate::followed::Followed;
 use crate::message::Message;
@@ -54,6 +55,7 @@ use crate::observation::{Look, Observation};
 use crate::reason::Reason;
 use crate::reconcile::{Next, Outcome, Rules, reconcile};
 use crate::schedule::Rate;
+use deadlines::Deadlines;
 use directory::Directory;
 use entry::{Entry, Seat};
 use lanes::Lanes;
@@ -119,7 +121,7 @@ pub struct Index {
     total: Rate,
     sources: Slab<Source>,
     source_of: HashMap<Option<SecretName>, usize>,
-    deadlines: BTreeSet<(Moment, EntryKey)>,
+    deadlines: Deadlines,
     rechecks: Rechecks,
     texts: Pool,
     writes: Writes,
@@ -168,7 +170,7 @@ impl Index {
             shares: Shares::default(),
             sources: Slab::new(),
             source_of: HashMap::new(),
-            deadlines: BTreeSet::new(),
+            deadlines: Deadlines::default(),
             rechecks: Rechecks::default(),
             texts: Pool::default(),
             writes: Writes::new(),
@@ -205,10 +207,11 @@ impl Index {
         let slot = key.slot as usize;
         if next == Next::Never {
             self.vacate(key);
+            self.deadlines.clear(key);
         } else if self.entries[slot].seat == Seat::None {
             let due = self.due_when_seated(key, now);
             self.take_seat(key, due, now);
-            self.arm(key, now);
+            self.arm(key);
         }
         let entry = &self.entries[slot];
         if entry.pending.is_settled() && is_done(&entry.followed, now, &self.settings.rules) {
@@ -219,12 +222,14 @@ impl Index {
     /// Reconciles one entry, keeps what comes of it, and returns when to look next; `None` if it is gone.
     fn judge(&mut self, key: EntryKey, look: &Look<'_>, now: Now) -> Option<Next> {
         let rules = self.settings.rules;
+        let deadline = self.deadline_at(key, look);
         let entry = self.entry_mut(key)?;
-        let Outcome { status, trouble, next } = reconcile(&entry.followed, look, now, &rules);
+        let Outcome { status, trouble, next } = reconcile(&entry.followed, look, deadline, now, &rules);
         entry.followed.trouble = trouble.map(Box::new);
         if let Some(status) = status {
             if status.is_finished() && !entry.followed.status.is_finished() {
                 self.news.extend(status.standing.as_ref().map(|standing| News::Ended(standing.reason)));
+                self.deadlines.clear(key);
             }
             self.keep(key, status, now);
         }
@@ -239,30 +244,6 @@ impl Index {
     /// What happened since the last call.
     pub fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
-    }
-
-    /// Sees to it that the entry is judged when its timeout falls, with an answer or without. Armed anew after each
-    /// alarm, so that a clock that was set meanwhile does no harm; moments that are past need no alarm.
-    fn arm(&mut self, key: EntryKey, now: Now) {
-        self.disarm(key);
-        let Some(entry) = self.entry(key) else { return };
-        let followed = &entry.followed;
-        let Ok(spec) = &followed.spec else { return };
-        let ahead = |moment: Timestamp| now.mono.saturating_add(moment.duration_since(now.wall).unsigned_abs());
-        let future = |moment: &Timestamp| *moment > now.wall;
-        let deadline = followed.deadline(spec).filter(future).map(ahead);
-        let last = followed.final_deadline(spec).map(|last| if future(&last) { ahead(last) } else { now.mono });
-        let last = last.map(|last| last.max(followed.last_chance())).filter(|last| *last > now.mono);
-        let Some(alarm) = [deadline, last].into_iter().flatten().min().map(Moment::from) else { return };
-        self.deadlines.insert((alarm, key));
-        self.entries[key.slot as usize].alarm = Some(alarm);
-    }
-
-    fn disarm(&mut self, key: EntryKey) {
-        let alarm = self.entry_mut(key).and_then(|entry| entry.alarm.take());
-        if let Some(alarm) = alarm {
-            self.deadlines.remove(&(alarm, key));
-        }
     }
 
     /// Asks for a look out of turn, and for the credentials to be read anew where they are the trouble.
@@ -286,7 +267,7 @@ impl Index {
 
     fn remove(&mut self, key: EntryKey) {
         self.vacate(key);
-        self.disarm(key);
+        self.deadlines.clear(key);
         self.rechecks.set(key, None);
         self.directory.remove(&self.entries, key.slot);
         self.entries.remove(key.slot as usize);
@@ -314,7 +295,7 @@ impl Index {
 /// A finished object whose status needs nothing more costs nothing from then on.
 fn is_done(followed: &Followed, now: Now, rules: &Rules) -> bool {
     let look = Look { begun: now, seen: Observation::Nothing };
-    followed.status.is_finished() && reconcile(followed, &look, now, rules).status.is_none()
+    followed.status.is_finished() && reconcile(followed, &look, Deadline::Open, now, rules).status.is_none()
 }
 
 fn key_of(slot: usize, entry: &Entry) -> EntryKey {

@@ -90,6 +90,7 @@ impl Index {
         let Asked { subjects, sent, batch, lag } = lane.ask(now.mono)?;
         self.total.take(now.mono);
         let (credentials, region) = (lane.credentials.clone(), lane.region.clone());
+        self.deadlines_asked(key, &subjects);
         Some(Question { credentials, region, batch, begun: now, lag, lane: key, tenant, sent, subjects })
     }
 }

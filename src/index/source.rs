@@ -123,6 +123,16 @@ impl Source {
         }
     }
 
+    /// Whether what is known of it was found out since a moment. The operator's own keys are never read.
+    pub(super) fn is_known_since(&self, moment: Duration) -> bool {
+        match (&self.state, &self.secret) {
+            (State::Known(_), None) => true,
+            (State::Unread | State::Failed(_), None) | (_, Some(_)) => {
+                self.next_read.is_some() && self.last_read.is_some_and(|last| last >= moment)
+            }
+        }
+    }
+
     /// Reads it as soon as it may be read again.
     pub(super) fn hurry(&mut self, now: Duration) {
         let earliest = self.last_read.map_or(now, |last| now.max(last + LEAST_PAUSE));

@@ -212,6 +212,19 @@ impl Index {
         self.writes.hurry();
     }
 
+    /// Whether a write may be sent now: it was due a while ago, and the term may have ended since.
+    pub fn may_send(&self, write: &Write, now: Now) -> bool {
+        self.is_leading(now) && self.entry(write.entry).is_some()
+    }
+
+    /// Takes a write back that was not sent; should the term be prolonged, it is due again.
+    pub fn hand_back(&mut self, key: EntryKey, now: Now) {
+        self.writes.in_flight -= 1;
+        let Some(entry) = self.entry_mut(key) else { return };
+        entry.pending.in_flight = false;
+        self.queue_anew(key, now);
+    }
+
     /// Takes note of what became of a write.
     pub fn written(&mut self, key: EntryKey, revision: Revision, written: Written, now: Now) {
         self.writes.in_flight -= 1;
@@ -242,7 +255,7 @@ impl Index {
         entry.pending.failures = 0;
         entry.pending.last = Some(now.mono.into());
         if std::mem::take(&mut entry.pending.unseen) {
-            let age = now.wall.duration_since(entry.followed.created.timestamp());
+            let age = now.wall.shown().duration_since(entry.followed.created.timestamp());
             self.news.push(News::FirstStatus(age.try_into().unwrap_or_default()));
         }
         // A newer version that the watch has shown already is somebody else's: ours is written once more on it.

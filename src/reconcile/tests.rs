@@ -9,7 +9,8 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::*;
 use crate::api::Phase;
-use crate::clock::Second;
+use crate::clock::{Second, Wall};
+use crate::deadline::Unheard;
 use crate::ecs::{Region, ResourceId, TaskId, Words};
 use crate::followed::Request;
 use crate::spec::{InvalidSpec, Newest, Timeout};
@@ -22,7 +23,7 @@ const CREATED: i64 = 1_700_000_000;
 /// `seconds` after the ImageTask was created, which is when the operator started.
 fn at(seconds: u64) -> Now {
     let wall = Timestamp::from_second(CREATED + i64::try_from(seconds).unwrap()).unwrap();
-    Now { mono: Duration::from_secs(seconds), wall }
+    Now { mono: Duration::from_secs(seconds), wall: Wall::Server(wall) }
 }
 
 fn spec() -> Spec {
@@ -41,7 +42,7 @@ fn new_task() -> Followed {
         permitted: true,
         region: Region::parse("cn-beijing").ok(),
         generation: 1,
-        created: Second::of(at(0).wall),
+        created: Second::of(at(0).wall.shown()),
         fresh_since: Duration::ZERO.into(),
         request: None,
         trouble: None,
@@ -74,7 +75,13 @@ fn failure(kind: FailureKind, since: u64) -> Failure {
 impl Followed {
     /// The task after a look that began and ended at `seconds`.
     fn after(&self, seen: Observation<'_>, seconds: u64) -> Self {
-        let outcome = reconcile(self, &Look { begun: at(seconds), seen }, at(seconds), &RULES);
+        let passed = self.spec.as_ref().ok().and_then(|spec| self.deadline(spec));
+        let passed = passed.is_some_and(|deadline| deadline <= at(seconds).wall.shown());
+        self.judged(seen, if passed { Deadline::LastWord } else { Deadline::Open }, seconds)
+    }
+
+    fn judged(&self, seen: Observation<'_>, deadline: Deadline, seconds: u64) -> Self {
+        let outcome = reconcile(self, &Look { begun: at(seconds), seen }, deadline, at(seconds), &RULES);
         Self {
             trouble: outcome.trouble.map(Box::new),
             status: outcome.status.unwrap_or_else(|| self.status.clone()),
@@ -218,7 +225,7 @@ fn a_task_that_was_passed_over_is_told_as_not_found_with_what_to_do() {
         assert_eq!(told.row(), progressing("Pending", "TaskNotFound"));
         told.status.standing.unwrap().message
     };
-    let moment = Some(Second::of(at(0).wall));
+    let moment = Some(Second::of(at(0).wall.shown()));
     let by_image = [(None, false), (Some(moment), false), (None, true), (Some(moment), true)];
     let by_image = by_image.map(|(moment, passed_over)| told(since(moment.flatten()), passed_over));
     assert_eq!(by_image[0], by_image[1]);
@@ -234,9 +241,9 @@ fn a_lost_task_is_asked_alone_before_it_counts_as_lost() {
     let running = new_task().seen("Running", 1).missing(2);
     let look =
         |alone| Look { begun: at(400), seen: Observation::Missing { alone, passed_over: false, request_id: None } };
-    let in_company = reconcile(&running, &look(false), at(400), &RULES);
+    let in_company = reconcile(&running, &look(false), Deadline::Open, at(400), &RULES);
     assert_eq!((in_company.status, in_company.next), (None, Next::Alone));
-    let alone = reconcile(&running, &look(true), at(400), &RULES);
+    let alone = reconcile(&running, &look(true), Deadline::Open, at(400), &RULES);
     assert_eq!((alone.status.unwrap().phase(), alone.next), (Some(Phase::Error), Next::Slowly));
 }
 
@@ -263,23 +270,52 @@ fn a_complete_answer_heals_credentials_even_without_the_task() {
 }
 
 #[test]
-fn a_deadline_needs_an_answer_asked_after_it_and_an_end_in_it_wins() {
-    let task = new_task().seen("Running", 1).with(|spec| spec.timeout = Some(Timeout::parse("100s").unwrap()), 2);
-    let asked_before = |status| {
-        let cloud = cloud(status, 40);
-        let seen = Observation::Found { task: &cloud, request_id: None };
-        reconcile(&task, &Look { begun: at(99), seen }, at(101), &RULES).status
+fn the_last_word_on_a_task_decides_what_its_timeout_says() {
+    let task = new_task().seen("Running", 1);
+    let said = |seen: Observation<'_>, deadline| {
+        let after = task.judged(seen, deadline, 101);
+        (after.row(), after.status.standing.unwrap().message.to_string())
     };
-    assert_eq!(asked_before("Running").and_then(|status| status.phase()), Some(Phase::Running));
-    assert_eq!(task.seen("Succeeded", 101).status.phase(), Some(Phase::Succeeded));
-    assert_eq!(task.missing(101).row(), failed("DeadlineExceeded"));
-    assert_eq!(task.failing(FailureKind::Unavailable, 50, 159).row(), progressing("Running", "CloudUnavailable"));
-    let unreached = task.failing(FailureKind::Unavailable, 50, 160);
-    assert_eq!(unreached.row(), failed("DeadlineExceeded"));
-    assert!(unreached.status.standing.unwrap().message.contains("the cloud was not reached"));
-    assert_eq!(task.after(Observation::Nothing, 160).row(), failed("DeadlineExceeded"));
+    let [running, succeeded] = ["Running", "Succeeded"].map(|word| cloud(word, 40));
+    let found = |task| Observation::Found { task, request_id: Some("r") };
+    let missing = Observation::Missing { alone: false, passed_over: false, request_id: Some("r") };
+    let refusal = Failure {
+        code: Some("InvalidTaskId".into()),
+        request_id: Some("r".into()),
+        ..failure(FailureKind::Rejected, 9)
+    };
+    let unreached = failure(FailureKind::Unavailable, 9);
+    for deadline in [Deadline::Open, Deadline::LastWord, Deadline::Unheard(Unheard::Cloud)] {
+        assert_eq!(
+            said(found(&succeeded), deadline).0,
+            "Succeeded Ready=True/TaskSucceeded Finished=True/TaskSucceeded"
+        );
+    }
+    for (seen, words) in [
+        (
+            found(&running),
+            "the timeout passed before the task ended: look at the task in the console, or raise the timeout [request r]",
+        ),
+        (
+            missing,
+            "the timeout passed, and the cloud does not know the task: check its id, its region and the account in the console [request r]",
+        ),
+        (
+            Observation::Failed(&refusal),
+            "the timeout passed, and the cloud refuses to tell whether the task ended: look at the task in the console (InvalidTaskId) [request r]",
+        ),
+    ] {
+        assert_eq!(said(seen, Deadline::LastWord), (failed("DeadlineExceeded"), words.into()));
+        assert_ne!(said(seen, Deadline::Open).0, failed("DeadlineExceeded"));
+    }
+    for why in [Unheard::Cloud, Unheard::Credentials, Unheard::Queue] {
+        for seen in [Observation::Nothing, Observation::Failed(&unreached), found(&running)] {
+            assert_eq!(said(seen, Deadline::Unheard(why)), (failed("DeadlineExceeded"), why.text().into()));
+        }
+    }
+    assert_eq!(said(Observation::Nothing, Deadline::LastWord).0, progressing("Running", "TaskRunning"));
     let suspended = task.with(|spec| spec.suspend = true, 3);
-    assert_eq!(suspended.after(Observation::Nothing, 999).status, suspended.status);
+    assert_eq!(suspended.judged(missing, Deadline::LastWord, 999).status, suspended.status);
 }
 
 #[test]
@@ -304,7 +340,7 @@ fn a_request_is_echoed_by_a_look_that_began_after_it() {
     assert_eq!(running.after(Observation::Nothing, 9).status.handled, None);
     let cloud = cloud("Running", 40);
     let early = Look { begun: at(4), seen: Observation::Found { task: &cloud, request_id: None } };
-    assert_eq!(reconcile(&running, &early, at(6), &RULES).status, None);
+    assert_eq!(reconcile(&running, &early, Deadline::Open, at(6), &RULES).status, None);
     assert_eq!(running.seen("Running", 5).status.handled.as_deref(), Some("now"));
     let suspended = running.with(|spec| spec.suspend = true, 6);
     assert_eq!(suspended.status.handled, None);

@@ -140,7 +140,7 @@ async fn reconcile(object: Arc<ImageTask>, world: Arc<World>) -> Result<Action, 
     let id = id.ok_or_else(|| Failure::Target(object.name_any()))?;
     let batch = Batch::Tasks(Ids::new(vec![id]).expect("it is one"));
     let clock = world.clock;
-    let now = move || clock.now().wall;
+    let now = move || clock.now().wall.shown();
     let answer = world.cloud.describe_tasks(&world.credentials, &world.region, &batch, &now).await?;
     let Some(task) = answer.tasks.first() else {
         return Ok(Action::requeue(world.interval));
@@ -189,7 +189,7 @@ fn status(object: &ImageTask, task: &Task, world: &World) -> ImageTaskStatus {
         TaskProgress::Failed => (Phase::Failed, "TaskFailed"),
     };
     let before = object.status.clone().unwrap_or_default();
-    let now = Time(world.clock.now().wall);
+    let now = Time(world.clock.now().wall.shown());
     ImageTaskStatus {
         observed_generation: object.metadata.generation,
         phase: Some(phase),
