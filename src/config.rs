@@ -73,14 +73,15 @@ pub struct RunArgs {
     total_qps: f64,
 
     /// How long a task that was never seen may be missing before the ImageTask counts as stuck.
-    #[arg(long, env = "IMAGETASK_NOT_FOUND_GRACE", default_value = "2m", value_parser = duration)]
+    #[arg(long, env = "IMAGETASK_NOT_FOUND_GRACE", default_value = "5m", value_parser = duration)]
     not_found_grace: Duration,
 
     /// How long any other trouble may last before the ImageTask counts as stuck.
     #[arg(long, env = "IMAGETASK_STUCK_AFTER", default_value = "5m", value_parser = duration)]
     stuck_after: Duration,
 
-    /// At least this between two status writes that change only the progress.
+    /// At least this between two status writes that change only the progress, or the state of a task that changes back and
+    /// forth.
     #[arg(long, env = "IMAGETASK_PROGRESS_INTERVAL", default_value = "30s", value_parser = duration)]
     progress_interval: Duration,
 

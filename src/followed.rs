@@ -27,7 +27,7 @@ pub struct Followed {
     pub fresh_since: Moment,
     /// The reconcile-requested annotation, and when it arrived.
     pub request: Option<Box<Request>>,
-    /// Trouble of this task alone that an answer has not healed yet; boxed, as few have any.
+    /// What the last look brought that the next may take back; boxed, as few have any.
     pub trouble: Option<Box<Trouble>>,
     /// What the ImageTask says now.
     pub status: Status,
@@ -60,6 +60,8 @@ pub enum TroubleKind {
     Rejected,
     /// The question about the task gets no usable answer.
     Unanswered,
+    /// The task's status is a word that is not known.
+    UnknownStatus,
 }
 
 impl Followed {

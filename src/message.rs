@@ -27,7 +27,7 @@ impl<'a> Cause<'a> {
     /// The message as it is told.
     pub fn message(&self) -> Message {
         let code = self.code.map(|code| format!(" ({code})")).unwrap_or_default();
-        let request = self.request_id.map(|id| format!(" [request {id}]")).unwrap_or_default();
+        let request = self.request_id.map(|id| format!("{REQUEST}{id}]")).unwrap_or_default();
         format!("{}{code}{request}", self.text).into()
     }
 
@@ -41,9 +41,18 @@ impl<'a> Cause<'a> {
                 .and_then(|rest| rest.strip_prefix(code))
                 .and_then(|rest| rest.strip_prefix(')')),
         };
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(" [request "))
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(REQUEST))
     }
 }
+
+/// Whether two messages tell the same, whatever their request ids.
+pub fn tell_the_same(one: &str, other: &str) -> bool {
+    let cause = |message| str::rsplit_once(message, REQUEST).map_or(message, |(cause, _)| cause);
+    cause(one) == cause(other)
+}
+
+/// What stands before a request id.
+const REQUEST: &str = " [request ";
 
 #[cfg(test)]
 mod tests {
@@ -69,6 +78,7 @@ mod tests {
                 ..Cause::of(text.as_str())
             };
             prop_assert_eq!(cause(0).is_told_by(&cause(1).message()), codes[0] == codes[1]);
+            prop_assert_eq!(tell_the_same(&cause(0).message(), &cause(1).message()), codes[0] == codes[1]);
             let other = Cause { text: format!("{text}!").into(), ..cause(0) };
             prop_assert!(!cause(0).is_told_by(&other.message()));
             prop_assert!(!other.is_told_by(&cause(0).message()));

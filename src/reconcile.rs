@@ -15,7 +15,7 @@ use crate::observation::{Failure, FailureKind, Look, Observation};
 use crate::reason::Reason;
 use crate::spec::{InvalidSpec, Spec, Target};
 use crate::status::Status;
-use crate::verdict::Verdict;
+use crate::verdict::{Verdict, handled};
 
 /// The graces of the status table.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +97,7 @@ fn row<'a>(
     if let Some(cause) = deadline_missed(look.seen, deadline) {
         return never(Course::Failed, Reason::DeadlineExceeded, cause);
     }
-    match look.seen {
+    let row = match look.seen {
         Observation::Nothing => Row { verdict: Verdict::Keep, next: Next::Beat },
         Observation::Failed(failure) => failed(task, trouble, failure, now, rules),
         Observation::Missing { alone, passed_over, request_id } => {
@@ -109,7 +109,27 @@ fn row<'a>(
             let next = if course.is_end() { Next::Never } else { Next::Beat };
             stands(course, reason, Cause { request_id, ..Cause::of(text) }, next)
         }
-    }
+    };
+    if is_unconfirmed(task, &row.verdict, look) { Row { verdict: Verdict::Keep, ..row } } else { row }
+}
+
+/// Whether this look alone says that the task is absent, refused or in an unknown state: that is told when two looks in a
+/// row say so. At once are told a first status, what leaves Stalled, and what answers a new spec or annotation.
+fn is_unconfirmed(task: &Followed, verdict: &Verdict<'_>, look: &Look<'_>) -> bool {
+    let (Verdict::Stands(course, reason, _), Some(kind)) = (verdict, doubtful(look)) else { return false };
+    let Some(told) = &task.status.standing else { return false };
+    let is_awaited = task.status.observed_generation != task.generation || handled(task, look).is_some();
+    let leaves_stalled = is_held(task) && *course != Course::Stuck;
+    let is_told = told.reason == *reason;
+    // A word is unknown after a known one; the first that a task is seen in is told.
+    let is_first = kind == TroubleKind::UnknownStatus && !has_known_word(task);
+    let is_repeated = |before: &Trouble| before.kind == kind && look.begun.mono > before.since.into();
+    let is_confirmed = task.trouble.as_deref().is_some_and(is_repeated);
+    !(is_awaited || leaves_stalled || is_told || is_first || is_confirmed)
+}
+
+fn has_known_word(task: &Followed) -> bool {
+    task.status.reported.as_ref().is_some_and(|reported| reported.progress() != TaskProgress::Unknown)
 }
 
 /// The row not valid. A field that this version does not know is trouble that may pass: in an upgrade, or after a
@@ -251,23 +271,34 @@ fn is_absence(task: &Followed) -> bool {
 
 fn trouble_after(task: &Followed, look: &Look<'_>, now: Now) -> Option<Trouble> {
     let before = task.trouble.as_deref().copied();
-    let kind = match look.seen {
-        Observation::Found { .. } => return None,
-        Observation::Nothing => return before,
-        Observation::Missing { .. } => TroubleKind::Missing,
+    match (doubtful(look), look.seen) {
+        (Some(kind), _) => {
+            before.filter(|before| before.kind == kind).or(Some(Trouble { kind, since: now.mono.into() }))
+        }
+        (None, Observation::Found { .. }) => None,
+        // Of the task itself this tells nothing.
+        (None, Observation::Nothing | Observation::Missing { .. } | Observation::Failed(_)) => before,
+    }
+}
+
+/// What a look says of the task itself that the next one may take back.
+fn doubtful(look: &Look<'_>) -> Option<TroubleKind> {
+    match look.seen {
+        Observation::Nothing => None,
+        Observation::Missing { .. } => Some(TroubleKind::Missing),
+        Observation::Found { task, .. } => match task.progress() {
+            TaskProgress::Unknown => Some(TroubleKind::UnknownStatus),
+            TaskProgress::Pending | TaskProgress::Running | TaskProgress::Succeeded | TaskProgress::Failed => None,
+        },
         Observation::Failed(failure) => match failure.kind {
-            FailureKind::AccessDenied | FailureKind::Rejected => TroubleKind::Rejected,
-            FailureKind::Unavailable if failure.of_task => TroubleKind::Unanswered,
+            FailureKind::AccessDenied | FailureKind::Rejected => Some(TroubleKind::Rejected),
+            FailureKind::Unavailable if failure.of_task => Some(TroubleKind::Unanswered),
             FailureKind::CredentialsNotFound
             | FailureKind::CredentialsForbidden
             | FailureKind::CredentialsInvalid
             | FailureKind::Throttled
-            | FailureKind::Unavailable => return before,
+            | FailureKind::Unavailable => None,
         },
-    };
-    match before {
-        Some(trouble) if trouble.kind == kind => Some(trouble),
-        Some(_) | None => Some(Trouble { kind, since: now.mono.into() }),
     }
 }
 

@@ -36,7 +36,7 @@ fn echoed(task: &Followed, look: &Look<'_>) -> Option<Status> {
 }
 
 /// The annotation that this look answers, if that is news: the look must have begun after it came.
-fn handled<'a>(task: &'a Followed, look: &Look<'_>) -> Option<&'a ArcStr> {
+pub fn handled<'a>(task: &'a Followed, look: &Look<'_>) -> Option<&'a ArcStr> {
     let Request { value, arrived } = task.request.as_deref()?;
     let looked = match look.seen {
         Observation::Nothing => false,

@@ -23,18 +23,22 @@ pub const FIELD_MANAGER: &str = "imagetask-operator";
 pub async fn run(client: Client, shared: Arc<Shared>, schema: Arc<Schema>, stop: CancellationToken, health: Loop) {
     let writes = TaskTracker::new();
     loop {
+        let stopping = stop.is_cancelled();
+        if stopping {
+            shared.with(|index, _| index.hurry_writes());
+        }
         let (due, next) = shared.with(|index, now| index.due_writes(now));
         for write in due {
             writes.spawn(send(client.clone(), write, shared.clone(), schema.clone()));
         }
-        if stop.is_cancelled() && shared.with(|index, _| index.status_queue()) == 0 {
+        if stopping && shared.with(|index, _| index.status_queue()) == 0 {
             return;
         }
         health
             .turning(async {
                 tokio::select! {
                     () = shared.wait(&shared.writes, next) => {}
-                    () = stop.cancelled(), if !stop.is_cancelled() => shared.change(|index, _| index.hurry_writes()),
+                    () = stop.cancelled(), if !stopping => {}
                 }
             })
             .await;

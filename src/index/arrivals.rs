@@ -103,6 +103,9 @@ impl Index {
             followed.share_id();
         } else {
             entry.pending.hope();
+            if !written_by_us {
+                self.writes.damping.distrust(key);
+            }
             self.queue_anew(key, now);
         }
         if spec_changed {

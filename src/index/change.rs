@@ -1,6 +1,6 @@
 //! What a write of a status tells, and what became of it.
 
-use crate::api::ImageTaskView;
+use crate::api::{ImageTaskView, Phase};
 use crate::status::Status;
 
 /// What a write tells that was not told before, the most urgent first.
@@ -30,6 +30,17 @@ impl Change {
             same.clone_from(after);
         }
         if same == *after { Self::Progress } else { Self::State }
+    }
+
+    /// Whether `after` is to be told without delay, however often the status has changed: a first status, an end,
+    /// entering or leaving Stalled, and what answers a new generation or annotation.
+    pub fn is_exempt(before: &Status, after: &Status) -> bool {
+        let is_stalled = |status: &Status| status.phase() == Some(Phase::Error);
+        before.standing.is_none()
+            || before.observed_generation != after.observed_generation
+            || before.handled != after.handled
+            || is_stalled(before) != is_stalled(after)
+            || before.is_finished() != after.is_finished()
     }
 
     /// The metric label.

@@ -113,7 +113,7 @@ impl Index {
         let Question { lane, subjects, sent, batch, begun, .. } = question;
         let (recovered, mut findings) = self.lanes[lane].succeeded(&subjects, sent, begun.mono, now.mono);
         if recovered {
-            self.credentials_accepted(lane, now.mono);
+            self.credentials_accepted(lane);
         }
         let tasks = by_subject(&batch, &answer.tasks);
         if let (false, Batch::Resources(_)) = (answer.complete, &batch) {
@@ -144,7 +144,7 @@ impl Index {
     fn failed(&mut self, question: Question, error: &Error, now: Now) -> Vec<Finding> {
         let Question { lane, subjects: ids, sent, begun, .. } = question;
         if error.kind.scope() != Scope::Lane && self.lanes[lane].is_refused() {
-            self.credentials_accepted(lane, now.mono);
+            self.credentials_accepted(lane);
         }
         if error.kind.scope() == Scope::Refusal && !self.lanes[lane].is_probing() {
             self.deadlines_not_answered(lane, &ids);

@@ -7,6 +7,7 @@ mod breaker;
 mod canary;
 mod change;
 mod cut;
+mod damping;
 mod deadlines;
 mod directory;
 mod entry;
@@ -20,8 +21,9 @@ mod members;
 mod namespaces;
 mod own;
 mod pick;
-mod pool;
 mod rechecks;
+mod pool;
+mod read_schedule;
 mod ring;
 mod rounds;
 mod sent;
@@ -159,6 +161,7 @@ impl Index {
     pub fn new(settings: Settings) -> Self {
         Self {
             total: Rate::new(settings.total_qps, settings.total_qps.ceil().max(1.0) as u32),
+            writes: Writes::new(settings.progress_interval),
             settings,
             term: Term::Asleep,
             entries: Slab::new(),
@@ -173,7 +176,6 @@ impl Index {
             deadlines: Deadlines::default(),
             rechecks: Rechecks::default(),
             texts: Pool::default(),
-            writes: Writes::new(),
             news: Vec::new(),
         }
     }
@@ -194,7 +196,8 @@ impl Index {
         self.followed_here().filter(|entry| entry.followed.spec.is_err()).count()
     }
 
-    /// Statuses that wait to be written or are being written.
+    /// Statuses that wait to be written or are being written. What is held because it changes back and forth waits for
+    /// nothing but time, and is not counted.
     pub fn status_queue(&self) -> usize {
         self.writes.len()
     }
@@ -269,6 +272,7 @@ impl Index {
         self.vacate(key);
         self.deadlines.clear(key);
         self.rechecks.set(key, None);
+        self.writes.damping.forget(key);
         self.directory.remove(&self.entries, key.slot);
         self.entries.remove(key.slot as usize);
     }

@@ -24,13 +24,15 @@ impl Index {
         let lanes = self.lanes.of_identity(Identity::Role);
         let refused = lanes.iter().any(|lane| self.lanes[*lane].is_refused());
         let source = &mut self.sources[key];
-        let begun = source.last_read.unwrap_or(now.mono);
+        let begun = source.reads.begun().unwrap_or(now.mono);
         source.good_until = Some(begun.saturating_add(session.lifetime));
         // One that is over as soon as it begins is not renewed in a circle.
-        source.next_read = Some(renewal(begun, session.lifetime).max(now.mono + self.settings.poll_interval));
+        let routine = renewal(begun, session.lifetime).max(now.mono + self.settings.poll_interval);
         // While the cloud refuses what STS gives, asking STS again and again helps nobody.
-        if !refused {
-            source.failures = 0;
+        if refused {
+            source.reads.brought_the_same(routine, now.mono);
+        } else {
+            source.reads.brought_new(routine);
         }
         let credentials = Arc::new(session.credentials);
         lanes.into_iter().for_each(|lane| self.lanes[lane].renew(credentials.clone(), now.mono));
@@ -41,8 +43,8 @@ impl Index {
     fn renewal_failed(&mut self, key: usize, fault: &RenewalFault, now: Now) {
         let source = &mut self.sources[key];
         if let Some(until) = source.good_until.filter(|until| now.mono < *until) {
-            source.retry(&self.settings, now.mono);
-            source.next_read = source.next_read.map(|next| next.min(until));
+            source.reads.was_not_answered(now.mono);
+            source.reads.no_later_than(until);
             return;
         }
         let (kind, text) = explain(fault);
@@ -241,6 +243,25 @@ mod tests {
         }
         assert_eq!(seconds(&world.renewals), [0]);
         assert_eq!(world.index.entries.len(), 0);
+    }
+
+    #[test]
+    fn a_session_that_is_good_is_not_renewed_for_whoever_asks_for_a_look() {
+        let mut world = world(session);
+        world.create("t-1");
+        world.run(secs(60));
+        for n in 0..60 {
+            world.ask_for_a_look("t-1", &n.to_string());
+            world.run(secs(1));
+        }
+        assert_eq!(seconds(&world.renewals), [0]);
+        // What the cloud refuses is.
+        world.cloud = Box::new(|_| Err(ErrorKind::CredentialsInvalid));
+        world.run(secs(200));
+        world.renewals.clear();
+        world.ask_for_a_look("t-1", "now");
+        world.run(secs(1));
+        assert_eq!(world.renewals.len(), 1);
     }
 
     #[test]

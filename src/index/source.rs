@@ -6,23 +6,16 @@ use std::time::Duration;
 
 use arcstr::ArcStr;
 
-use super::Settings;
 use super::key::EntryKey;
+use super::read_schedule::ReadSchedule;
 use crate::credentials::{Credentials, CredentialsError, Fingerprint};
 use crate::observation::{Failure, FailureKind};
-use crate::schedule::backoff;
 
-/// A good Secret is read again after this (design: "again at most every 5 min").
+/// A good Secret is read again after this.
 pub(super) const REFRESH: Duration = Duration::from_secs(300);
-
-/// A Secret that cannot be used is read again after at most this (design: "then doubling to 60 s").
-const SLOWEST_RETRY: Duration = Duration::from_secs(60);
 
 /// Trouble of the API server with a Secret that is shorter than this is not told: it mostly heals by itself.
 pub(super) const UNREADABLE_GRACE: Duration = Duration::from_secs(60);
-
-/// Least time between two readings of one Secret, whoever asks.
-const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The operator's own credentials.
 #[derive(Clone, Debug)]
@@ -77,10 +70,7 @@ pub(super) struct Source {
     pub(super) users: usize,
     pub(super) waiting: HashSet<EntryKey>,
     pub(super) state: State,
-    /// When it is read next; `None` while it is being read, and for what is never read.
-    pub(super) next_read: Option<Duration>,
-    pub(super) last_read: Option<Duration>,
-    pub(super) failures: u32,
+    pub(super) reads: ReadSchedule,
     /// Since when the API server does not give it.
     pub(super) unread_since: Option<Duration>,
     /// When the last session of the operator's role expires; none for what does not.
@@ -97,19 +87,17 @@ pub(super) enum State {
 impl Source {
     /// The operator itself.
     pub(super) fn own(credentials: Arc<Credentials>) -> Self {
-        Self { state: State::Known(credentials), next_read: None, ..Self::of(None, Duration::ZERO) }
+        Self { state: State::Known(credentials), ..Self::of(None, ReadSchedule::never()) }
     }
 
     /// One that was never read.
-    pub(super) fn of(secret: Option<SecretName>, now: Duration) -> Self {
+    pub(super) fn of(secret: Option<SecretName>, reads: ReadSchedule) -> Self {
         Self {
             secret,
             users: 0,
             waiting: HashSet::new(),
             state: State::Unread,
-            next_read: Some(now),
-            last_read: None,
-            failures: 0,
+            reads,
             unread_since: None,
             good_until: None,
         }
@@ -128,22 +116,17 @@ impl Source {
         match (&self.state, &self.secret) {
             (State::Known(_), None) => true,
             (State::Unread | State::Failed(_), None) | (_, Some(_)) => {
-                self.next_read.is_some() && self.last_read.is_some_and(|last| last >= moment)
+                self.reads.next().is_some() && self.reads.begun().is_some_and(|last| last >= moment)
             }
         }
     }
 
-    /// Reads it as soon as it may be read again.
+    /// Reads it as soon as it may be read again. A session that is good is not renewed for a wish: all share it.
     pub(super) fn hurry(&mut self, now: Duration) {
-        let earliest = self.last_read.map_or(now, |last| now.max(last + LEAST_PAUSE));
-        self.next_read = self.next_read.map(|next| next.min(earliest));
-    }
-
-    /// Reads it again after a pause that grows with every failure.
-    pub(super) fn retry(&mut self, settings: &Settings, now: Duration) {
-        let pause = backoff(settings.poll_interval, self.failures).min(SLOWEST_RETRY.max(settings.poll_interval));
-        self.failures += 1;
-        self.next_read = Some(now + pause);
+        let is_good_session = self.good_until.is_some_and(|until| now < until) && self.reads.is_routine();
+        if !is_good_session {
+            self.reads.hurry(now);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::entry::Seat;
 use super::key::EntryKey;
 use super::lane::Lane;
 use super::looks::Due;
+use super::read_schedule::ReadSchedule;
 use super::source::{Own, REFRESH, SecretFault, SecretName, Source, State, UNREADABLE_GRACE, Unusable, explain};
 use super::subject::{Follower, Known, SubjectId};
 use super::{Index, Settings};
@@ -23,10 +24,9 @@ impl Index {
     pub(super) fn due_reads(&mut self, now: Duration) -> Due {
         let mut due = Due::default();
         for (_, source) in &mut self.sources {
-            match source.next_read {
+            match source.reads.next() {
                 Some(at) if at <= now => {
-                    source.next_read = None;
-                    source.last_read = Some(now);
+                    source.reads.begin(now);
                     due.renew |= source.secret.is_none();
                     due.secrets.extend(source.secret.clone());
                 }
@@ -56,33 +56,24 @@ impl Index {
         if !known && now.mono.saturating_sub(since) >= UNREADABLE_GRACE {
             return self.credentials_failed(key, &Unusable::Unreadable, now);
         }
-        source.retry(&self.settings, now.mono);
+        source.reads.was_not_answered(now.mono);
     }
 
-    /// The cloud refused the credentials of a lane: they are read anew with the next beat.
+    /// The cloud refused the credentials of a lane: they are read anew in the next interval.
     pub(super) fn credentials_refused(&mut self, lane: usize, now: Duration) {
-        let refused = self.lanes[lane].credentials.fingerprint();
-        let settings = &self.settings;
-        for (_, source) in &mut self.sources {
-            let concerned = matches!(&source.state, State::Known(known) if known.fingerprint() == refused);
-            if concerned && source.next_read.is_some() {
-                source.retry(settings, now);
-            }
-        }
+        self.sources_of(lane).for_each(|source| source.reads.refused(now));
     }
 
     /// The cloud accepts the credentials of a lane again.
-    pub(super) fn credentials_accepted(&mut self, lane: usize, now: Duration) {
-        let accepted = self.lanes[lane].credentials.fingerprint();
-        for (_, source) in &mut self.sources {
-            let concerned = matches!(&source.state, State::Known(known) if known.fingerprint() == accepted);
-            if concerned && source.failures > 0 {
-                source.failures = 0;
-                if source.good_until.is_none() {
-                    source.next_read = source.next_read.map(|_| now + REFRESH);
-                }
-            }
-        }
+    pub(super) fn credentials_accepted(&mut self, lane: usize) {
+        self.sources_of(lane).for_each(|source| source.reads.accepted());
+    }
+
+    /// The sources that the credentials of a lane come from.
+    fn sources_of(&mut self, lane: usize) -> impl Iterator<Item = &mut Source> {
+        let used = self.lanes[lane].credentials.fingerprint();
+        let all = self.sources.iter_mut().map(|(_, source)| source);
+        all.filter(move |source| matches!(&source.state, State::Known(known) if known.fingerprint() == used))
     }
 
     /// Finds the entry a place where it is looked at, or where it waits for credentials.
@@ -154,32 +145,30 @@ impl Index {
 
     fn credentials_known(&mut self, key: usize, credentials: Credentials, now: Now) {
         let source = &mut self.sources[key];
-        source.next_read = Some(now.mono + REFRESH);
         source.unread_since = None;
         let same = match &source.state {
             State::Known(known) => known.fingerprint() == credentials.fingerprint(),
             State::Unread | State::Failed(_) => false,
         };
+        let routine = now.mono + REFRESH;
         if same {
-            // The cloud still refuses them, as far as is known: a corrected Secret is to be found soon.
-            if source.failures > 0 {
-                source.retry(&self.settings, now.mono);
-            }
-            return;
+            return source.reads.brought_the_same(routine, now.mono);
         }
-        source.failures = 0;
+        source.reads.brought_new(routine);
         let seated = self.leave_lanes(key);
         seated.into_iter().for_each(|entry| self.wait(entry, key));
         self.become_known(key, Arc::new(credentials), now);
     }
 
-    /// Everyone who waits for a source joins the lane of its credentials.
+    /// Everyone who waits for a source joins the lane of its credentials: at once where other ones, or none, were known
+    /// before, as these may be what heals them.
     pub(super) fn become_known(&mut self, key: usize, credentials: Arc<Credentials>, now: Now) {
-        self.sources[key].state = State::Known(credentials.clone());
+        let before = std::mem::replace(&mut self.sources[key].state, State::Known(credentials.clone()));
+        let is_first = matches!(before, State::Unread);
         let waiting: Vec<_> = self.sources[key].waiting.iter().copied().collect();
         for entry in waiting {
             self.sources[key].waiting.remove(&entry);
-            let due = self.due_when_seated(entry, now);
+            let due = if is_first { self.due_when_seated(entry, now) } else { None };
             self.join_lane(entry, key, &credentials, due, now);
         }
     }
@@ -202,7 +191,7 @@ impl Index {
     pub(super) fn source_failed(&mut self, key: usize, failure: Failure, now: Now) {
         let source = &mut self.sources[key];
         source.state = State::Failed(failure.clone());
-        source.retry(&self.settings, now.mono);
+        source.reads.brought_nothing(now.mono);
         for entry in self.leave_lanes(key) {
             self.wait(entry, key);
             self.judge(entry, &Look { begun: now, seen: Observation::Failed(&failure) }, now);
@@ -260,6 +249,10 @@ impl Index {
         self.entries[key.slot as usize].seat = Seat::Taken { source: source.into(), lane: lane.into(), subject };
         // One who comes while the lane fails need not wait for the next probe to be told so.
         if let Some(trouble) = self.lanes[lane].trouble(tenant).cloned() {
+            // Nor need its Secret, which may be the one that is corrected.
+            if self.lanes[lane].is_refused() {
+                self.sources[source].reads.refused(now.mono);
+            }
             self.judge(key, &Look { begun: now, seen: Observation::Failed(&trouble) }, now);
         }
     }
@@ -270,7 +263,9 @@ impl Index {
         }
         let source = match (&secret, &self.settings.own_credentials) {
             (None, Some(Own::Keys(keys))) => Source::own(keys.clone()),
-            (Some(_), _) | (None, Some(Own::Role) | None) => Source::of(secret.clone(), now),
+            (Some(_), _) | (None, Some(Own::Role) | None) => {
+                Source::of(secret.clone(), ReadSchedule::new(self.settings.poll_interval, now))
+            }
         };
         let key = self.sources.insert(source);
         self.source_of.insert(secret, key);
@@ -301,4 +296,124 @@ fn known(status: &Status) -> Known {
         | Reason::InvalidSpec => false,
     });
     Known { refused, answered: status.reported.is_some() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::super::tests::{World, credentials, secs, settings};
+    use super::super::{SecretFault, Settings};
+    use crate::credentials::Credentials;
+    use crate::ecs::ErrorKind;
+
+    type Secrets = fn(&str, Duration) -> Option<Result<Credentials, SecretFault>>;
+
+    /// A world in which the cloud refuses one pair of keys for ever.
+    fn refusing_wrong_keys(interval: u64, secrets: Secrets) -> World {
+        let mut world = World::with(Settings { poll_interval: secs(interval), ..settings() });
+        world.secrets = secrets;
+        world.cloud = Box::new(|call| if call.key == "wrong" { Err(ErrorKind::CredentialsInvalid) } else { Ok(()) });
+        world
+    }
+
+    /// Creates an ImageTask that names a Secret.
+    fn create(world: &mut World, id: &str, secret: &str, region: &str) {
+        world.tasks.insert(id.to_owned(), "Running");
+        let spec = json!({"taskId": id, "region": region, "credentialsRef": {"name": secret}});
+        world.store(id, spec, Value::Null);
+    }
+
+    /// The seconds at which a Secret was read.
+    fn reads(world: &World, secret: &str) -> Vec<u64> {
+        world.reads.iter().filter(|(_, read)| read == secret).map(|(at, _)| at.as_secs()).collect()
+    }
+
+    /// When the cloud was first asked with these keys.
+    fn used(world: &World, key: &str) -> Duration {
+        world.calls.iter().find(|call| call.key == key).expect("they were used").at
+    }
+
+    #[test]
+    fn a_secret_that_is_corrected_soon_after_the_start_is_used_within_two_intervals_and_the_pause() {
+        let corrected = 5;
+        for (interval, pause, read) in [(1, 4, &[0, 1, 3, 7][..]), (10, 10, &[0, 10])] {
+            let secrets: Secrets = |_, now| Some(Ok(credentials(if now < secs(5) { "wrong" } else { "right" })));
+            let mut world = refusing_wrong_keys(interval, secrets);
+            create(&mut world, "t-1", "keys", "cn-beijing");
+            world.run(secs(200));
+            let used = used(&world, "right");
+            assert!(used <= secs(corrected + 2 * interval + pause), "every {interval} s: used at {used:?}");
+            assert_eq!(reads(&world, "keys"), read);
+            assert_eq!(world.told("t-1"), ["CredentialsInvalid", "TaskRunning"]);
+        }
+    }
+
+    #[test]
+    fn no_refusal_of_a_lane_postpones_a_reading_of_its_secret() {
+        let mut world = refusing_wrong_keys(10, |_, _| Some(Ok(credentials("wrong"))));
+        for n in 0..300 {
+            // A new lane is refused every second, and every lane again and again.
+            create(&mut world, &format!("t-{n}"), "keys", &format!("r-{n}"));
+            world.run(secs(1));
+        }
+        assert_eq!(reads(&world, "keys"), [0, 10, 30, 70, 130, 190, 250]);
+    }
+
+    #[test]
+    fn rotated_keys_are_used_at_once_though_the_next_probe_of_the_refused_ones_is_minutes_away() {
+        let secrets: Secrets = |_, now| Some(Ok(credentials(if now < secs(1_000) { "wrong" } else { "right" })));
+        let mut world = refusing_wrong_keys(10, secrets);
+        create(&mut world, "t-1", "keys", "cn-beijing");
+        world.run(secs(1_100));
+        let probes: Vec<_> = world.calls.iter().filter(|call| call.key == "wrong").map(|call| call.at).collect();
+        let last = probes.last().expect("there were probes");
+        let (read, _) = world.reads.iter().find(|(at, _)| *at >= secs(1_000)).expect("it is read again");
+        let used = used(&world, "right");
+        assert!(*last < secs(1_000) && *read <= secs(1_060) && used < *last + secs(300), "{probes:?}");
+        assert!(used - *read <= Duration::from_millis(250), "read at {read:?}, used at {used:?}");
+    }
+
+    #[test]
+    fn keys_that_the_cloud_accepts_again_heal_with_a_probe_and_are_then_read_routinely() {
+        let mut world = refusing_wrong_keys(10, |_, _| Some(Ok(credentials("wrong"))));
+        create(&mut world, "t-1", "keys", "cn-beijing");
+        world.run(secs(1_000));
+        world.cloud = Box::new(|_| Ok(()));
+        world.run(secs(301));
+        assert_eq!(world.told("t-1").last(), Some(&"TaskRunning"));
+        world.run(secs(60));
+        world.reads.clear();
+        world.run(secs(1_200));
+        assert_eq!(reads(&world, "keys").len(), 4);
+    }
+
+    #[test]
+    fn a_secret_with_keys_that_are_refused_already_is_read_again_in_the_next_interval() {
+        let secrets: Secrets =
+            |name, now| Some(Ok(credentials(if name == "late" && now >= secs(1_005) { "right" } else { "wrong" })));
+        let mut world = refusing_wrong_keys(10, secrets);
+        create(&mut world, "t-1", "keys", "cn-beijing");
+        world.run(secs(1_000));
+        create(&mut world, "t-2", "late", "cn-beijing");
+        world.run(secs(15));
+        assert_eq!(
+            (reads(&world, "late"), world.told("t-2")),
+            (vec![1_000, 1_010], vec!["CredentialsInvalid", "TaskRunning"])
+        );
+    }
+
+    #[test]
+    fn a_good_secret_is_read_no_more_often_once_the_api_server_answers_again() {
+        let secrets: Secrets = |_, now| {
+            let fails = (secs(300)..secs(400)).contains(&now);
+            Some(if fails { Err(SecretFault::Unreadable) } else { Ok(credentials("right")) })
+        };
+        let mut world = refusing_wrong_keys(10, secrets);
+        create(&mut world, "t-1", "keys", "cn-beijing");
+        world.run(secs(1_500));
+        assert_eq!(reads(&world, "keys"), [0, 300, 310, 330, 370, 430, 730, 1_030, 1_330]);
+    }
 }

@@ -41,10 +41,10 @@ pub(super) struct Call {
 /// A status as the API server stored it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Stored {
-    at: Duration,
-    name: String,
-    change: Change,
-    reason: String,
+    pub(super) at: Duration,
+    pub(super) name: String,
+    pub(super) change: Change,
+    pub(super) reason: String,
 }
 
 /// A small world in virtual time.
@@ -53,7 +53,7 @@ pub(super) struct World {
     /// The index of another replica, which sees what the first one sees.
     pub(super) standby: Option<Index>,
     pub(super) now: Duration,
-    latency: Duration,
+    pub(super) latency: Duration,
     /// How far the API server's clock was set back.
     set_back: Duration,
     /// The API server has not told its time yet.
@@ -61,7 +61,7 @@ pub(super) struct World {
     /// Status word by task id; ids that are not here are not found.
     pub(super) tasks: BTreeMap<String, &'static str>,
     /// Progress of every task, as a look begun at a moment sees it.
-    process: fn(Duration) -> Option<u8>,
+    pub(super) process: fn(Duration) -> Option<u8>,
     pub(super) cloud: Cloud,
     pub(super) sts: Sts,
     /// When the role was taken, or was to be.
@@ -78,7 +78,7 @@ pub(super) struct World {
     /// What the API server says of a Secret; `None`: it does not answer.
     pub(super) secrets: fn(&str, Duration) -> Option<Result<Credentials, SecretFault>>,
     /// When each Secret was read.
-    reads: Vec<(Duration, String)>,
+    pub(super) reads: Vec<(Duration, String)>,
     /// Where objects are created from now on.
     pub(super) namespace: &'static str,
     version: u64,
@@ -87,7 +87,7 @@ pub(super) struct World {
     unstorable: BTreeSet<String>,
     failures: Vec<(Duration, String)>,
     /// While it is some, the API server stores what is written, but answers only when told to.
-    unanswered: Option<Vec<(EntryKey, Revision, Written)>>,
+    pub(super) unanswered: Option<Vec<(EntryKey, Revision, Written)>>,
     /// How long the process stands still before it sends a write that is due.
     pub(super) stops_before_sending: Duration,
 }
@@ -349,7 +349,7 @@ impl World {
     }
 
     /// Answers all writes that are under way, and returns how many were.
-    fn answer_writes(&mut self) -> usize {
+    pub(super) fn answer_writes(&mut self) -> usize {
         let now = self.moment();
         let unanswered = self.unanswered.as_mut().map(std::mem::take).unwrap_or_default();
         let count = unanswered.len();
@@ -978,6 +978,8 @@ fn the_newest_status_is_written_once_however_many_came_before_it() {
         world.tasks.values_mut().for_each(|task| *task = status);
         world.run(secs(11));
     }
+    // A word that is not known is told when two looks in a row say it.
+    world.run(secs(11));
     assert_eq!(world.writes.len(), 32);
     for _ in 0..3 {
         world.answer_writes();

@@ -148,7 +148,7 @@ fn every_row_of_the_table_is_told() {
     assert_eq!(new.missing(1).row(), progressing("Pending", "TaskNotFound"));
     assert_eq!(new.missing(1).missing(120).row(), progressing("Pending", "TaskNotFound"));
     assert_eq!(new.missing(1).missing(121).row(), stuck("TaskNotFound"));
-    assert_eq!(running.missing(2).row(), progressing("Running", "TaskLost"));
+    assert_eq!(running.missing(2).missing(3).row(), progressing("Running", "TaskLost"));
     assert_eq!(running.missing(2).missing(301).row(), progressing("Running", "TaskLost"));
     assert_eq!(running.missing(2).missing(302).row(), stuck("TaskLost"));
 
@@ -161,7 +161,7 @@ fn every_row_of_the_table_is_told() {
     ] {
         let troubled = new.failing(kind, 1, 1);
         assert_eq!(troubled.row(), progressing("Pending", reason));
-        assert_eq!(running.failing(kind, 2, 2).row(), progressing("Running", reason));
+        assert_eq!(running.failing(kind, 2, 2).failing(kind, 2, 3).row(), progressing("Running", reason));
         assert_eq!(troubled.failing(kind, 1, 300).row(), progressing("Pending", reason));
         assert_eq!(troubled.failing(kind, 1, 301).row(), stuck(reason));
     }
@@ -238,13 +238,94 @@ fn a_task_that_was_passed_over_is_told_as_not_found_with_what_to_do() {
 
 #[test]
 fn a_lost_task_is_asked_alone_before_it_counts_as_lost() {
-    let running = new_task().seen("Running", 1).missing(2);
+    let running = new_task().seen("Running", 1).missing(2).missing(3);
     let look =
         |alone| Look { begun: at(400), seen: Observation::Missing { alone, passed_over: false, request_id: None } };
     let in_company = reconcile(&running, &look(false), Deadline::Open, at(400), &RULES);
     assert_eq!((in_company.status, in_company.next), (None, Next::Alone));
     let alone = reconcile(&running, &look(true), Deadline::Open, at(400), &RULES);
     assert_eq!((alone.status.unwrap().phase(), alone.next), (Some(Phase::Error), Next::Slowly));
+}
+
+#[test]
+fn an_absence_a_refusal_or_an_unknown_word_is_told_when_two_looks_in_a_row_say_it() {
+    type Looks = fn(&Followed, u64) -> Followed;
+    let looks: [(Looks, &str); 5] = [
+        (|task, at| task.missing(at), "TaskLost"),
+        (|task, at| task.failing(FailureKind::AccessDenied, at, at), "AccessDenied"),
+        (|task, at| task.failing(FailureKind::Rejected, at, at), "RequestRejected"),
+        (|task, at| task.seen("UnknownStatus", at), "TaskStatusUnknown"),
+        // Two words that are not known say the same.
+        (|task, at| task.seen(if at % 2 == 0 { "Thawing" } else { "Defragmenting" }, at), "TaskStatusUnknown"),
+    ];
+    let running = new_task().seen("Running", 1);
+    for (look, reason) in looks {
+        let once = look(&running, 2);
+        assert_eq!(once.status, running.status, "{reason}");
+        assert_eq!(look(&once, 3).row(), progressing("Running", reason));
+        // A look that was not answered says nothing of the task.
+        let unanswered = once.failing(FailureKind::Unavailable, 3, 3);
+        assert_eq!(look(&unanswered, 4).row(), progressing("Running", reason));
+        // One that says otherwise does, and what is told already is not told anew.
+        let healed = look(&once.seen("Running", 3), 4);
+        assert_eq!(healed.status, running.status, "{reason}");
+    }
+    let in_turn = running.missing(2).seen("Odd", 3).failing(FailureKind::Rejected, 4, 4).missing(5).seen("Odd", 6);
+    assert_eq!(in_turn.status, running.status);
+    assert_eq!(new_task().missing(1).seen("Odd", 2).row(), progressing("Running", "TaskStatusUnknown"), "a first word");
+}
+
+#[test]
+fn what_one_look_alone_says_is_looked_at_again_in_an_interval() {
+    let running = new_task().seen("Running", 1);
+    let (refusal, odd) = (failure(FailureKind::Rejected, 2), cloud("Odd", 40));
+    let next = |seen| {
+        let outcome = reconcile(&running, &Look { begun: at(2), seen }, Deadline::Open, at(2), &RULES);
+        (outcome.status, outcome.next)
+    };
+    assert_eq!(next(Observation::Missing { alone: false, passed_over: false, request_id: None }), (None, Next::Beat));
+    assert_eq!(next(Observation::Found { task: &odd, request_id: None }), (None, Next::Beat));
+    // The first pause of what is asked alone is an interval.
+    assert_eq!(next(Observation::Failed(&refusal)), (None, Next::SlowlyAlone));
+}
+
+#[test]
+fn one_look_that_is_judged_twice_is_one_look() {
+    let running = new_task().seen("Running", 1);
+    let look = |task: &Followed, begun, seconds| {
+        let look = Look {
+            begun: at(begun),
+            seen: Observation::Missing { alone: false, passed_over: false, request_id: None },
+        };
+        let outcome = reconcile(task, &look, Deadline::Open, at(seconds), &RULES);
+        (outcome.status.is_some(), Followed { trouble: outcome.trouble.map(Box::new), ..task.clone() })
+    };
+    let (told, once) = look(&running, 10, 12);
+    let (told_again, twice) = look(&once, 10, 12);
+    // One that was begun before the first was answered may have gone the same way.
+    let (told_beside, beside) = look(&twice, 11, 13);
+    assert_eq!([told, told_again, told_beside, look(&beside, 14, 15).0], [false, false, false, true]);
+}
+
+#[test]
+fn what_answers_a_new_spec_or_an_annotation_is_told_at_once() {
+    let running = new_task().seen("Running", 1);
+    let request = Request { value: "now".into(), arrived: Duration::from_secs(5) };
+    let asking = Followed { request: Some(Box::new(request)), ..running.clone() };
+    assert_eq!(asking.missing(4).row(), running.row(), "it began before somebody asked");
+    let answered = asking.missing(6);
+    assert_eq!(answered.row(), progressing("Running", "TaskLost"));
+    assert_eq!(answered.status.handled.as_deref(), Some("now"));
+    let changed = running.with(|spec| spec.suspend = true, 2).with(|spec| spec.suspend = false, 3);
+    assert_eq!(changed.failing(FailureKind::Rejected, 4, 4).row(), progressing("Running", "RequestRejected"));
+}
+
+#[test]
+fn what_leaves_stalled_is_told_at_once() {
+    let refused = new_task().failing(FailureKind::Rejected, 1, 1).failing(FailureKind::Rejected, 1, 301);
+    assert_eq!(refused.row(), stuck("RequestRejected"));
+    assert_eq!(refused.missing(302).row(), progressing("Pending", "TaskNotFound"));
+    assert_eq!(refused.seen("Odd", 302).row(), progressing("Running", "TaskStatusUnknown"));
 }
 
 #[test]
