@@ -13,6 +13,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 /// Calls a second of one account in one region: more than are needed, so that nothing waits for its turn.
 pub(crate) const QPS: f64 = 10.0;
 
+/// Between two looks at one task.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
+
 /// The operator, whichever process it is; killed with the value that holds it.
 pub(crate) struct Operator {
     /// When each process was started.
@@ -35,8 +38,11 @@ impl Operator {
             format!("--namespace={namespace}"),
             format!("--default-credentials-namespaces={namespace}"),
             format!("--account-qps={QPS}"),
-            "--poll-interval=1s".to_owned(),
+            format!("--poll-interval={}s", INTERVAL.as_secs()),
             "--progress-interval=1s".to_owned(),
+            // So that whatever is called stuck is so too early, however long a loaded machine takes.
+            "--not-found-grace=1h".to_owned(),
+            "--stuck-after=1h".to_owned(),
             "--listen=127.0.0.1:0".to_owned(),
             "--log-format=json".to_owned(),
         ];
