@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use imagetask_operator::api::{ImageTask, ImageTaskStatus, Phase, RECONCILE_REQUESTED_AT};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
 use simulator::Call;
 
 use crate::it::world::record::{History, Life};
+use crate::neighbours::{no_gap_was_too_long, nobody_was_told_what_was_not_its_own};
+use crate::siege::{ACCOUNT, is_loud};
 use crate::truth::{Told, Truth, access_key};
 
 /// All that is known of a run; every moment is counted from the beginning of the scripts.
@@ -18,9 +21,21 @@ pub(crate) struct Evidence {
     pub(crate) calls: Vec<Call>,
     /// When each process of the operator was started; it was killed right before the next.
     pub(crate) starts: Vec<Duration>,
+    /// When it was stopped, and when it went on.
+    pub(crate) stops: Vec<(Duration, Duration)>,
+    /// When all was over.
+    pub(crate) end: Duration,
     /// Tasks that are not over, and were not asked for again by the last process.
     pub(crate) forgotten: Vec<String>,
     pub(crate) qps: f64,
+}
+
+impl Evidence {
+    /// How much of a stretch of time the process ran.
+    pub(crate) fn awake(&self, from: Duration, to: Duration) -> Duration {
+        let stopped = self.stops.iter().map(|(begun, ended)| (*ended).min(to).saturating_sub((*begun).max(from)));
+        to.saturating_sub(from).saturating_sub(stopped.sum())
+    }
 }
 
 /// What holds, or what speaks against it.
@@ -34,6 +49,8 @@ pub(crate) fn check(run: &Evidence) -> Vec<String> {
     let statements = statements![
         every_version_was_recorded
         no_end_was_ever_wrong
+        nobody_was_told_what_was_not_its_own
+        no_gap_was_too_long
         no_end_was_ever_taken_back
         nothing_was_ever_made_up
         no_task_was_ever_exchanged_for_another
@@ -68,7 +85,8 @@ fn every_version_was_recorded(run: &Evidence) -> Verdict {
 }
 
 fn every_image_task_shows_what_the_cloud_says(run: &Evidence) -> Verdict {
-    run.history.present().try_for_each(|object| shows_what_the_cloud_says(&run.truth, object))
+    let mut honest = run.history.present().filter(|object| !is_loud(&object.namespace().unwrap_or_default()));
+    honest.try_for_each(|object| shows_what_the_cloud_says(&run.truth, object))
 }
 
 /// Whether an ImageTask shows what the cloud says in the end, and answers the user's last wish.
@@ -227,7 +245,7 @@ fn not_asked_after(
             let is_late = since.is_some_and(|since| {
                 let wrote_it = started + LAST_WRITE < since;
                 let listed_it = since < started;
-                at > since && (listed_it || wrote_it && at > since + LAST_LOOK)
+                at > since && (listed_it || wrote_it && run.awake(since, at) > LAST_LOOK)
             });
             holds(!is_late, || format!("{id} at {at:?}, needless since {since:?}; the process started at {started:?}"))
         })
@@ -236,12 +254,13 @@ fn not_asked_after(
 
 /// Any stretch of time holds no more calls than the rate allows, two more at its start (a burst), and as many again for
 /// each process started in it; some may have been held up on their way. Further pages, and a call
-/// that is signed again for the cloud's own clock, belong to the call before.
+/// that is signed again for the cloud's own clock, belong to the call before. A key with a wrong secret is another lane.
 fn calls_stayed_within_the_budget(run: &Evidence) -> Verdict {
-    let mut lanes: BTreeMap<(&str, &str), Vec<Duration>> = BTreeMap::new();
+    let mut lanes: BTreeMap<(&str, &str, bool), Vec<Duration>> = BTreeMap::new();
     let counted = |call: &&Call| !call.next_token && call.outcome.as_deref() != Some("InvalidTimestamp");
     for call in run.calls.iter().filter(counted) {
-        lanes.entry((&call.access_key, &call.region)).or_default().push(Duration::from_millis(call.at_ms));
+        let is_wrong = call.access_key == ACCOUNT && call.outcome.as_deref() == Some("SignatureDoesNotMatch");
+        lanes.entry((&call.access_key, &call.region, is_wrong)).or_default().push(Duration::from_millis(call.at_ms));
     }
     lanes.iter().try_for_each(|(lane, calls)| {
         (0..calls.len()).try_for_each(|first| {
@@ -264,7 +283,7 @@ fn each_step(run: &Evidence, check: impl Fn(&ImageTask, &ImageTask) -> Verdict) 
     run.history.lives().flat_map(Life::steps).try_for_each(|(before, after)| check(before, after))
 }
 
-fn holds(holds: bool, evidence: impl FnOnce() -> String) -> Verdict {
+pub(crate) fn holds(holds: bool, evidence: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(evidence()) }
 }
 
@@ -294,7 +313,7 @@ fn name(object: &ImageTask) -> &str {
 }
 
 /// An ImageTask in one line.
-fn shown(object: &ImageTask) -> String {
+pub(crate) fn shown(object: &ImageTask) -> String {
     let version = object.metadata.resource_version.as_deref().unwrap_or_default();
     let completed = status(object).completion_time;
     let generation = status(object).observed_generation;

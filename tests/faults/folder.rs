@@ -36,7 +36,7 @@ impl Folder {
         let version = |at: f64, object| json!({"at": at, "object": object}).to_string();
         self.write("versions.jsonl", versions.into_iter().map(|it| version(it.at.as_secs_f64(), &it.object)));
         self.write("calls.jsonl", run.calls.iter().map(|call| json!(call).to_string()));
-        self.write("starts.txt", run.starts.iter().map(|start| format!("{:.3}", start.as_secs_f64())));
+        self.write("processes.txt", [format!("started {:.3?}, stopped {:.3?}", run.starts, run.stops)]);
         self.write("road.txt", road);
         let verdict = format!("{verdict}\nwhat is known of the run is in {}", self.0.display());
         self.write("verdict.txt", [verdict.clone()]);

@@ -1,8 +1,10 @@
 //! Hundreds of ImageTasks while everything goes wrong that can: the cloud, the API server, the way to both, and the
-//! operator's own life. Afterwards every one of them must tell the truth, and none may ever have told anything else.
+//! operator's own life, while some tenants attack those who share their account. Afterwards every ImageTask of the others
+//! must tell the truth, and none may ever have told anything else.
 //!
-//! `IMAGETASK_FAULTS_SEED=7 cargo test --test faults` runs one seed, `IMAGETASK_FAULTS_SEEDS=20` that many fresh ones. A red
-//! run leaves all that is known of it in the folder that it names.
+//! `IMAGETASK_FAULTS_SEED=7 cargo test --test faults` runs one seed, `IMAGETASK_FAULTS_SEEDS=20` that many fresh ones;
+//! `IMAGETASK_FAULTS_ATTACKERS=0` leaves the attackers out. A red run leaves all that is known of it in the folder that it
+//! names.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -10,7 +12,9 @@ mod checks;
 mod folder;
 mod operator;
 mod proxy;
+mod neighbours;
 mod scenario;
+mod siege;
 mod truth;
 #[path = "../it"]
 mod it {
@@ -19,13 +23,17 @@ mod it {
 }
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
-use imagetask_operator::api::ImageTask;
+use imagetask_operator::api::{ImageTask, ImageTaskSpec};
 use imagetask_operator::clock::Clock;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::runtime::watcher::Config;
+use kube::{Api, ResourceExt};
 use serde_json::json;
 use simulator::FaultId;
 use tokio::time::{interval, timeout};
@@ -35,11 +43,15 @@ use folder::Folder;
 use it::world::{ControlPlane, Record, World};
 use operator::{INTERVAL, Operator, QPS};
 use proxy::Proxy;
-use scenario::{Act, SECRETS, Scenario, TROUBLE};
+use scenario::{Act, Key, Keys, Scenario};
+use siege::is_loud;
 use truth::Truth;
 
 /// The run that is always made.
 const SEED: u64 = 4;
+
+/// Tells the objects of a run from those of the runs before, which share the API server.
+const LABEL: &str = "faults";
 
 /// How long after all trouble everything may take to come right. Probes of a lane that failed all the time come up to
 /// 32 s apart by then, and so do the attempts of the watch; a loaded machine is slow, a hung operator is found all the same.
@@ -69,6 +81,11 @@ fn seeds() -> Vec<u64> {
         (None, Some(count)) => (0..count).map(|_| fresh_seed()).collect(),
         (None, None) => vec![SEED],
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever runs the tests chooses")]
+fn are_there_attackers() -> bool {
+    std::env::var("IMAGETASK_FAULTS_ATTACKERS").ok().as_deref() != Some("0")
 }
 
 /// Short enough to be typed.
@@ -104,6 +121,8 @@ struct Run {
     record: Record,
     operator: Operator,
     acts: Vec<(Duration, Act)>,
+    /// What was ordered and not cleared.
+    orders: BTreeMap<usize, FaultId>,
     clock: Clock,
     /// How far the cloud's clock is ahead of the run's.
     ahead: Duration,
@@ -113,11 +132,16 @@ struct Run {
 
 impl Run {
     async fn begin(seed: u64) -> Self {
-        let mut scenario = Scenario::of(seed);
+        let mut scenario = Scenario::of(seed, are_there_attackers());
         let world = World::new().await;
-        for key in SECRETS {
-            world.cloud.add_account(key, "secret");
-            world.secret(key, json!({"VOLCENGINE_ACCESS_KEY": key, "VOLCENGINE_SECRET_KEY": "secret"})).await;
+        for (access_key, secret_key) in &scenario.accounts {
+            world.cloud.add_account(access_key, secret_key);
+        }
+        for namespace in &scenario.namespaces {
+            world.create_namespace(&in_world(&world, namespace)).await;
+        }
+        for keys in &scenario.secrets {
+            store(&world, keys).await;
         }
         let client = ControlPlane::shared().await.client().await;
         let folder = Folder::of(seed, &scenario, Clock::start().now());
@@ -126,24 +150,43 @@ impl Run {
         world.cloud.forget_calls();
         let road = Proxy::start(client, scenario.dice(), clock).await;
         world.cloud.put_all(scenario.tasks.clone());
-        let record = Record::begin(world.tasks(), clock).await;
-        let operator = Operator::start(folder.path(), &road.kubeconfig(), &world.cloud.url(), &world.namespace, clock);
-        let (truth, acts, forgotten) = (Truth::of(&scenario.tasks), scenario.acts, Vec::new());
-        Self { world, truth, road, record, operator, acts, clock, ahead, forgotten, folder }
+        let own = Config::default().labels(&format!("{LABEL}={}", world.namespace));
+        let record = Record::begin_with(Api::all(world.client.clone()), own, clock).await;
+        let namespaces: Vec<_> =
+            [""].iter().chain(&scenario.namespaces).map(|namespace| in_world(&world, namespace)).collect();
+        let operator = Operator::of(folder.path(), &road.kubeconfig(), &world.cloud.url(), &namespaces, clock);
+        Self {
+            truth: Truth::of(&scenario.tasks),
+            acts: scenario.acts,
+            orders: BTreeMap::new(),
+            forgotten: Vec::new(),
+            world,
+            road,
+            record,
+            operator,
+            clock,
+            ahead,
+            folder,
+        }
     }
 
     async fn live(&mut self) {
-        let mut orders = Vec::new();
-        for (at, act) in std::mem::take(&mut self.acts) {
-            tokio::time::sleep_until(self.clock.instant(at).into()).await;
-            play(act, &self.world, &mut self.operator, &mut orders).await;
+        let (at_once, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.acts).into_iter().partition(|(at, _)| at.is_zero());
+        for (_, act) in at_once {
+            self.play(act).await;
         }
-        tokio::time::sleep_until(self.clock.instant(TROUBLE).into()).await;
-        self.world.cloud.clear_faults();
-        self.road.calm();
+        self.operator.start();
+        for (at, act) in later {
+            tokio::time::sleep_until(self.clock.instant(at).into()).await;
+            self.play(act).await;
+        }
 
         // An end never changes, right or wrong.
-        let is_done = |object: &ImageTask| has_ended(object) || shows_what_the_cloud_says(&self.truth, object).is_ok();
+        let is_done = |object: &ImageTask| {
+            let is_loud = is_loud(&object.namespace().unwrap_or_default());
+            is_loud || has_ended(object) || shows_what_the_cloud_says(&self.truth, object).is_ok()
+        };
         self.record.until(RECOVERY, |history| history.present().all(is_done)).await;
         eprintln!("done after {:?}", self.clock.now().mono);
         // A fresh process asks for what is not over, and for nothing else.
@@ -151,6 +194,35 @@ impl Run {
         self.forgotten = not_asked_again(&self.world, &self.truth, &self.record).await;
         let ahead = lead_of_the_cloud(&self.world, self.clock).await;
         assert!(ahead.abs_diff(self.ahead) < SLACK, "the cloud's clock was ahead by {:?}, now {ahead:?}", self.ahead);
+    }
+
+    async fn play(&mut self, act: Act) {
+        let (world, operator) = (&self.world, &mut self.operator);
+        match act {
+            Act::Create(key, spec) => create(world, &key, spec).await,
+            Act::Recreate(key, spec) => {
+                tasks(world, &key).delete(&key.name, &DeleteParams::default()).await.unwrap();
+                create(world, &key, spec).await;
+            }
+            Act::Change(key, change) => {
+                tasks(world, &key).patch(&key.name, &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
+            }
+            Act::Secret(keys) => store(world, &keys).await,
+            Act::Order(number, fault) => drop(self.orders.insert(number, world.cloud.order(fault))),
+            Act::Clear(number) => drop(self.orders.remove(&number).map(|order| world.cloud.clear(order))),
+            Act::LimitRate(limit) => world.cloud.limit_rate(limit),
+            Act::SkewClock(seconds) => world.cloud.skew_clock(seconds),
+            Act::Kill => operator.kill_and_start().await,
+            Act::Stop => operator.stop().await,
+            Act::Continue => operator.go_on().await,
+            Act::Calm(number) => {
+                let lasting = self.orders.split_off(&number);
+                for order in std::mem::replace(&mut self.orders, lasting).into_values() {
+                    world.cloud.clear(order);
+                }
+                self.road.calm();
+            }
+        }
     }
 
     /// Stops everything; what is known of the run.
@@ -163,6 +235,8 @@ impl Run {
             history: self.record.history(),
             calls,
             starts: self.operator.starts.clone(),
+            stops: self.operator.stops.clone(),
+            end: self.clock.now().mono,
             forgotten: self.forgotten,
             qps: QPS,
         };
@@ -170,31 +244,39 @@ impl Run {
     }
 }
 
-async fn play(act: Act, world: &World, operator: &mut Operator, orders: &mut Vec<(usize, FaultId)>) {
-    match act {
-        Act::Create(name, spec) => drop(world.create(&name, spec).await),
-        Act::Recreate(name, spec) => {
-            world.tasks().delete(&name, &DeleteParams::default()).await.unwrap();
-            world.create(&name, spec).await;
-        }
-        Act::Change(name, change) => {
-            world.tasks().patch(&name, &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
-        }
-        Act::Order(number, fault) => orders.push((number, world.cloud.order(fault))),
-        Act::Clear(number) => {
-            let (_, order) = orders.iter().find(|(ordered, _)| *ordered == number).expect("it was ordered before");
-            world.cloud.clear(*order);
-        }
-        Act::LimitRate(limit) => world.cloud.limit_rate(limit),
-        Act::SkewClock(seconds) => world.cloud.skew_clock(seconds),
-        Act::Kill => operator.kill_and_start().await,
+/// A namespace of the run.
+fn in_world(world: &World, namespace: &str) -> String {
+    match namespace.is_empty() {
+        true => world.namespace.clone(),
+        false => format!("{}-{namespace}", world.namespace),
     }
+}
+
+fn tasks(world: &World, key: &Key) -> Api<ImageTask> {
+    Api::namespaced(world.client.clone(), &in_world(world, key.namespace))
+}
+
+async fn create(world: &World, key: &Key, spec: ImageTaskSpec) {
+    let mut object = ImageTask::new(&key.name, spec);
+    object.labels_mut().insert(LABEL.to_owned(), world.namespace.clone());
+    tasks(world, key).create(&PostParams::default(), &object).await.unwrap();
+}
+
+/// Stores a Secret, or changes it.
+async fn store(world: &World, Keys { key, access_key, secret_key }: &Keys) {
+    let object = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": key.name},
+        "stringData": {"VOLCENGINE_ACCESS_KEY": access_key, "VOLCENGINE_SECRET_KEY": secret_key},
+    });
+    let api: Api<Secret> = Api::namespaced(world.client.clone(), &in_world(world, key.namespace));
+    api.patch(&key.name, &PatchParams::apply("faults").force(), &Patch::Apply(object)).await.unwrap();
 }
 
 /// Waits until everything that is neither over nor missing was asked for twice more; what was not in time.
 async fn not_asked_again(world: &World, truth: &Truth, record: &Record) -> Vec<String> {
     let history = record.history();
-    let followed = history.present().map(|object| truth.followed(&object.spec));
+    let honest = history.present().filter(|object| !is_loud(&object.namespace().unwrap_or_default()));
+    let followed = honest.map(|object| truth.followed(&object.spec));
     let goes_on = |id: &String| truth.last(id).is_some_and(|told| told.phase.is_some_and(|phase| !phase.is_end()));
     let before: Vec<_> = followed.filter(goes_on).map(|id| (world.cloud.asked(&id), id)).collect();
     let is_asked = |(asked, id): &(u64, String)| world.cloud.asked(id) >= asked + 2;

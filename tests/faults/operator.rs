@@ -8,6 +8,8 @@ use imagetask_operator::clock::Clock;
 use simulator::Simulator;
 use tokio::process::{Child, Command};
 
+use crate::it::world::signal;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_imagetask-operator");
 
 /// Calls a second of one account in one region: more than are needed, so that nothing waits for its turn.
@@ -20,6 +22,10 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Operator {
     /// When each process was started.
     pub(crate) starts: Vec<Duration>,
+    /// When a process was stopped, and when it went on or was killed.
+    pub(crate) stops: Vec<(Duration, Duration)>,
+    /// Since when it is stopped.
+    stopped: Option<Duration>,
     kubeconfig: PathBuf,
     log: PathBuf,
     flags: Vec<String>,
@@ -28,15 +34,15 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    /// Starts the operator for one namespace; its log and its kubeconfig are in a folder.
-    pub(crate) fn start(folder: &Path, kubeconfig: &str, cloud: &str, namespace: &str, clock: Clock) -> Self {
+    /// The operator of some namespaces, the first of which borrows its own keys; its log and kubeconfig are in a folder.
+    pub(crate) fn of(folder: &Path, kubeconfig: &str, cloud: &str, namespaces: &[String], clock: Clock) -> Self {
         let file = |name: &str| folder.join(name);
         std::fs::write(file("kubeconfig"), kubeconfig).unwrap();
         File::create(file("operator.log")).unwrap();
         let flags = vec![
             format!("--endpoint={cloud}"),
-            format!("--namespace={namespace}"),
-            format!("--default-credentials-namespaces={namespace}"),
+            format!("--namespace={}", namespaces.join(",")),
+            format!("--default-credentials-namespaces={}", namespaces[0]),
             format!("--account-qps={QPS}"),
             format!("--poll-interval={}s", INTERVAL.as_secs()),
             "--progress-interval=1s".to_owned(),
@@ -46,10 +52,28 @@ impl Operator {
             "--listen=127.0.0.1:0".to_owned(),
             "--log-format=json".to_owned(),
         ];
-        let (kubeconfig, log) = (file("kubeconfig"), file("operator.log"));
-        let mut operator = Self { starts: Vec::new(), kubeconfig, log, flags, clock, child: None };
-        operator.spawn();
-        operator
+        Self {
+            starts: Vec::new(),
+            stops: Vec::new(),
+            stopped: None,
+            kubeconfig: file("kubeconfig"),
+            log: file("operator.log"),
+            flags,
+            clock,
+            child: None,
+        }
+    }
+
+    /// Stops the process; nothing that it has open ends.
+    pub(crate) async fn stop(&mut self) {
+        signal(self.child.as_ref().expect("it was started"), "STOP").await;
+        self.stopped.get_or_insert(self.clock.now().mono);
+    }
+
+    /// Lets it go on, if it is stopped.
+    pub(crate) async fn go_on(&mut self) {
+        self.stops.extend(self.stopped.take().map(|since| (since, self.clock.now().mono)));
+        signal(self.child.as_ref().expect("it was started"), "CONT").await;
     }
 
     /// Kills it, at whatever it is, and starts it again.
@@ -58,10 +82,12 @@ impl Operator {
         let ended = child.try_wait().unwrap();
         assert_eq!(ended, None, "the operator has ended by itself: see {}", self.log.display());
         child.kill().await.unwrap();
-        self.spawn();
+        self.stops.extend(self.stopped.take().map(|since| (since, self.clock.now().mono)));
+        self.start();
     }
 
-    fn spawn(&mut self) {
+    /// Starts it.
+    pub(crate) fn start(&mut self) {
         self.starts.push(self.clock.now().mono);
         let log = OpenOptions::new().append(true).open(&self.log).unwrap();
         let mut command = Command::new(PROGRAM);

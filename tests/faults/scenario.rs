@@ -17,6 +17,9 @@ pub(crate) const SECRETS: [&str; 2] = ["ak-1", "ak-2"];
 const REGIONS: [&str; 2] = [Simulator::REGION, "cn-shanghai"];
 const TYPES: [&str; 3] = ["ExportImage", "CopyImage", "ImportImage"];
 
+/// Those whose task made the image, and so is the one that is meant even if it was over before anybody looked.
+const MAKERS: [&str; 2] = ["CopyImage", "ImportImage"];
+
 /// The end of every script, a little before the trouble ends.
 const LAST_STAGE: u64 = 34_000;
 
@@ -27,38 +30,94 @@ const LAST_CREATION: u64 = 20_000;
 pub(crate) struct Scenario {
     /// What the cloud knows, from the start.
     pub(crate) tasks: Vec<Task>,
-    /// What is done, in order of time.
+    /// What is done, in order of time; what is done at once is done before the operator starts.
     pub(crate) acts: Vec<(Duration, Act)>,
+    /// Access keys, each an account of its own, and their secret keys.
+    pub(crate) accounts: Vec<(&'static str, &'static str)>,
+    /// Secrets that are there from the start.
+    pub(crate) secrets: Vec<Keys>,
+    /// Namespaces beside the own one.
+    pub(crate) namespaces: Vec<&'static str>,
+    besieged: bool,
     orders: usize,
     dice: fastrand::Rng,
+}
+
+/// The name of an object.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// Empty for the own one.
+    pub(crate) namespace: &'static str,
+    pub(crate) name: String,
+}
+
+/// A Secret.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    pub(crate) key: Key,
+    pub(crate) access_key: &'static str,
+    pub(crate) secret_key: &'static str,
 }
 
 /// One thing that is done.
 #[derive(Debug)]
 pub(crate) enum Act {
-    Create(String, ImageTaskSpec),
+    Create(Key, ImageTaskSpec),
     /// Deletes an ImageTask and creates another under its name.
-    Recreate(String, ImageTaskSpec),
+    Recreate(Key, ImageTaskSpec),
     /// Changes an ImageTask as a user would.
-    Change(String, serde_json::Value),
+    Change(Key, serde_json::Value),
+    /// Stores a Secret, or changes it.
+    Secret(Keys),
     Order(usize, Fault),
     Clear(usize),
     LimitRate(Option<u32>),
     SkewClock(i64),
     Kill,
+    /// Stops the process; it goes on with the next.
+    Stop,
+    Continue,
+    /// Ends all that goes wrong on the road, and of the orders those with a lower number.
+    Calm(usize),
+}
+
+impl Key {
+    pub(crate) fn of(namespace: &'static str, name: &str) -> Self {
+        Self { namespace, name: name.to_owned() }
+    }
+}
+
+impl Keys {
+    pub(crate) fn of(namespace: &'static str, name: &str, access_key: &'static str, secret_key: &'static str) -> Self {
+        Self { key: Key::of(namespace, name), access_key, secret_key }
+    }
 }
 
 impl Scenario {
-    /// The run that belongs to a seed.
-    pub(crate) fn of(seed: u64) -> Self {
-        let mut run = Self { tasks: Vec::new(), acts: Vec::new(), orders: 0, dice: fastrand::Rng::with_seed(seed) };
+    /// The run that belongs to a seed, with attackers or without.
+    pub(crate) fn of(seed: u64, besieged: bool) -> Self {
+        let mut run = Self {
+            tasks: Vec::new(),
+            acts: Vec::new(),
+            accounts: SECRETS.map(|key| (key, "secret")).to_vec(),
+            secrets: SECRETS.map(|key| Keys::of("", key, key, "secret")).into(),
+            namespaces: Vec::new(),
+            besieged,
+            orders: 0,
+            dice: fastrand::Rng::with_seed(seed),
+        };
         (0..110).for_each(|n| run.single(&format!("t-{n:03}")));
         (110..140).for_each(|n| run.shared(&format!("t-{n:03}")));
         (140..146).for_each(|n| run.unknown(&format!("t-{n:03}")));
         (0..18).for_each(|n| run.image(&format!("image-{n:02}")));
         run.cloud_faults();
-        for _ in 0..5 {
+        // Beside attackers a process lives long enough to show how it treats whom.
+        for _ in 0..if besieged { 2 } else { 5 } {
             run.at(4_000, 35_000, Act::Kill);
+        }
+        run.acts.push((TROUBLE, Act::Calm(run.orders)));
+        if besieged {
+            run.besiege();
         }
         run.acts.sort_by_key(|(at, _)| *at);
         run
@@ -83,20 +142,24 @@ impl Scenario {
                 self.tasks.push(task);
                 let from = end.saturating_sub(500).max(born + 500);
                 let spec = by_id(&other, &lane);
-                self.at(from, from + 2_000, Act::Recreate(id.to_owned(), spec));
+                self.at(from, from + 2_000, Act::Recreate(Key::of("", id), spec));
             }
             4 => {
                 let timeout = json!({"spec": {"timeout": "2h"}});
-                self.at(born + 500, 35_000, Act::Change(id.to_owned(), timeout));
+                self.at(born + 500, 35_000, Act::Change(Key::of("", id), timeout));
             }
             5 => {
-                let suspend = |suspend: bool| Act::Change(id.to_owned(), json!({"spec": {"suspend": suspend}}));
+                let suspend = |suspend: bool| Act::Change(Key::of("", id), json!({"spec": {"suspend": suspend}}));
                 self.at(born + 500, 30_000, suspend(true));
                 self.at(30_000, 35_000, suspend(false));
             }
             6 => {
                 let request = json!({"imagetasks.ecs.volcengine.com/reconcile-requested-at": id});
-                self.at(born + 500, 35_000, Act::Change(id.to_owned(), json!({"metadata": {"annotations": request}})));
+                self.at(
+                    born + 500,
+                    35_000,
+                    Act::Change(Key::of("", id), json!({"metadata": {"annotations": request}})),
+                );
             }
             _ => {}
         }
@@ -121,7 +184,7 @@ impl Scenario {
     /// An image with more tasks than fit on a page, and one or two ImageTasks that follow the newest of a type.
     fn image(&mut self, image: &str) {
         let lane = self.lane();
-        let type_ = self.dice.choice(TYPES).expect("there are some");
+        let type_ = self.dice.choice(MAKERS).expect("there are some");
         for n in 0..self.dice.usize(101..125) {
             let old =
                 Task::of_type(self.dice.choice(TYPES).expect("there are some"), &format!("t-{image}-{n:03}"), image);
@@ -199,7 +262,13 @@ impl Scenario {
         for fault in faults.chain(poison).collect::<Vec<_>>() {
             let lasts = self.dice.u64(500..5_000);
             let from = self.dice.u64(..35_000);
-            self.order(from, lasts, fault);
+            match self.besieged && fault.access_key.is_none() {
+                // The account of the siege has no trouble but its attackers.
+                true => [Simulator::ACCESS_KEY, SECRETS[0], SECRETS[1]]
+                    .into_iter()
+                    .for_each(|key| self.order(from, lasts, fault.clone().only_key(key))),
+                false => self.order(from, lasts, fault),
+            }
         }
         for (act, undo) in [
             (Act::LimitRate(Some(1)), Act::LimitRate(None)),
@@ -207,6 +276,9 @@ impl Scenario {
             (Act::SkewClock(2_000), Act::SkewClock(0)),
             (Act::SkewClock(-3_000), Act::SkewClock(0)),
         ] {
+            if self.besieged && matches!(act, Act::LimitRate(_)) {
+                continue;
+            }
             let ordered = self.at(0, 30_000, act);
             self.at(ordered + 2_000, ordered + 5_000, undo);
         }
@@ -229,19 +301,25 @@ impl Scenario {
     }
 
     /// Plans a fault of the cloud.
-    fn order(&mut self, from: u64, lasts: u64, fault: Fault) {
+    pub(super) fn order(&mut self, from: u64, lasts: u64, fault: Fault) {
         let number = self.orders;
         self.orders += 1;
         self.at(from, from, Act::Order(number, fault));
         self.at(from + lasts, from + lasts, Act::Clear(number));
     }
 
+    /// Plans a fault that is there from the start to the end.
+    pub(super) fn stand(&mut self, fault: Fault) {
+        self.acts.push((Duration::ZERO, Act::Order(self.orders, fault)));
+        self.orders += 1;
+    }
+
     fn create(&mut self, name: &str, spec: ImageTaskSpec) -> u64 {
-        self.at(0, LAST_CREATION, Act::Create(name.to_owned(), spec))
+        self.at(0, LAST_CREATION, Act::Create(Key::of("", name), spec))
     }
 
     /// Plans an act between two moments; returns when it is.
-    fn at(&mut self, from: u64, to: u64, act: Act) -> u64 {
+    pub(super) fn at(&mut self, from: u64, to: u64, act: Act) -> u64 {
         let at = self.dice.u64(from..to.max(from + 1));
         self.acts.push((Duration::from_millis(at), act));
         at

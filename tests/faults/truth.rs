@@ -58,6 +58,12 @@ impl Truth {
         self.tellings(id).last().filter(|_| !hidden).map(|(_, told)| told)
     }
 
+    /// When the cloud says that a task is over.
+    pub(crate) fn ended(&self, id: &str) -> Option<Duration> {
+        let end = self.tellings(id).find(|(_, told)| told.phase.is_some_and(Phase::is_end));
+        end.map(|(since, _)| since)
+    }
+
     /// What the cloud has said of a task, where that is what is told but for the reason.
     pub(crate) fn seen_before(&self, id: &str, told: &Told) -> Option<Told> {
         self.tellings(id)

@@ -53,8 +53,13 @@ impl<K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static> Rec
 impl<K: Recordable> Record<K> {
     /// Begins; nothing that is created from now on is missed.
     pub(crate) async fn begin(api: Api<K>, clock: Clock) -> Self {
+        Self::begin_with(api, Config::default(), clock).await
+    }
+
+    /// As [`Record::begin`], of some objects.
+    pub(crate) async fn begin_with(api: Api<K>, config: Config, clock: Clock) -> Self {
         let history = watch::Sender::new(History { lives: HashMap::new(), lists: 0, ready: false });
-        let watching = tokio::spawn(follow(api, clock, history.clone()));
+        let watching = tokio::spawn(follow(api, config, clock, history.clone()));
         let record = Self { history, watching };
         record.until(Duration::from_secs(30), |history| history.ready).await.expect("the watch begins");
         record
@@ -114,8 +119,8 @@ impl<K> Life<K> {
     }
 }
 
-async fn follow<K: Recordable>(api: Api<K>, clock: Clock, history: watch::Sender<History<K>>) {
-    let mut events = pin!(watcher(api, Config::default()));
+async fn follow<K: Recordable>(api: Api<K>, config: Config, clock: Clock, history: watch::Sender<History<K>>) {
+    let mut events = pin!(watcher(api, config));
     while let Some(event) = events.next().await {
         let at = clock.now().mono;
         history.send_modify(|history| match event {
