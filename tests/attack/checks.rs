@@ -1,13 +1,13 @@
 //! What must hold after any run. Each statement is a function; it gives how often it had something to check, or the first
 //! thing that speaks against it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::clocks::secs;
 use crate::cloud::{Ill, Stage};
 use crate::record::Told;
-use crate::scenario::Object;
+use crate::scenario::{Object, Secret};
 use crate::truth::{Run, SLACK};
 
 /// How often something was checked and held, or what speaks against it.
@@ -33,8 +33,11 @@ pub(crate) const STATEMENTS: &[Statement] = statements![
     nobody_honest_was_stalled
     no_end_was_made_up
     no_end_was_missed_or_taken_back
+    no_timeout_fell_late
     calls_stayed_within_the_accounts_rate
     a_permission_that_came_back_healed_within_a_minute
+    a_corrected_secret_was_used_in_time
+    refused_ids_got_at_most_one_call_in_four_while_others_were_due
     every_image_task_shows_the_truth_in_the_end
     what_is_refused_or_breaks_answers_is_told_so
     nobody_wrote_after_its_term
@@ -92,7 +95,7 @@ fn nobody_was_told_what_was_not_its_own(run: &Run<'_>) -> Verdict {
 }
 
 fn is_its_own(run: &Run<'_>, place: usize, object: &Object, told: &Told) -> bool {
-    let since = told.at.saturating_sub(OLD_NEWS);
+    let since = news_since(run, told);
     let ail = |kind: fn(Ill) -> bool| {
         let mut all = run.scenario.cloud.troubles.iter();
         all.any(|it| it.account == object.account && it.from <= told.at && it.to >= since && kind(it.ill))
@@ -106,6 +109,11 @@ fn is_its_own(run: &Run<'_>, place: usize, object: &Object, told: &Told) -> bool
         "Throttled" => ail(|ill| matches!(ill, Ill::Throttled(_))),
         "CloudUnavailable" => ail(|ill| matches!(ill, Ill::Hangs | Ill::Unreachable | Ill::Page(_))),
         "AccessDenied" => ail(|ill| ill == Ill::Denied),
+        "CredentialsNotFound" => held(run, object, since, told.at, |it| *it == Secret::Missing),
+        "CredentialsForbidden" => run.scenario.outages.iter().any(|(from, to)| *from <= told.at && *to >= since),
+        "CredentialsInvalid" => {
+            held(run, object, since, told.at, |it| *it == Secret::Malformed) || has_refused(run, object, told.at)
+        }
         "Suspended" => run.record.suspended.contains_key(&place),
         // Whether it fell at its time is another statement.
         "DeadlineExceeded" => object.timeout.is_some(),
@@ -113,15 +121,55 @@ fn is_its_own(run: &Run<'_>, place: usize, object: &Object, told: &Told) -> bool
     }
 }
 
+/// How old the news may be that a status tells: time in which its process did not run, or nothing could be stored, does
+/// not count.
+fn news_since(run: &Run<'_>, told: &Told) -> Duration {
+    let mut since = told.at.saturating_sub(OLD_NEWS);
+    let tenures: Vec<_> = run.record.tenures.iter().filter(|it| it.process == told.process).collect();
+    let rests = tenures.windows(2).map(|pair| (pair[0].to, pair[1].from));
+    let mut gaps: Vec<_> = rests.chain(run.scenario.outages.iter().copied()).collect();
+    gaps.sort_unstable();
+    for (from, to) in gaps.into_iter().rev() {
+        if from <= told.at && to >= since {
+            since = since.min(from.saturating_sub(OLD_NEWS));
+        }
+    }
+    since
+}
+
+/// Whether its Secret held something of a kind within a time.
+fn held(run: &Run<'_>, object: &Object, since: Duration, until: Duration, kind: impl Fn(&Secret) -> bool) -> bool {
+    contents(run, object).any(|(from, to, secret)| from <= until && to >= since && kind(secret))
+}
+
+/// Whether the cloud has refused a key by then that its Secret held.
+fn has_refused(run: &Run<'_>, object: &Object, by: Duration) -> bool {
+    contents(run, object).any(|(from, _, secret)| match secret {
+        Secret::Key(key) => from <= by && run.scenario.cloud.keys[key].2 <= by,
+        Secret::Malformed | Secret::Missing | Secret::Unreadable => false,
+    })
+}
+
+/// What its Secret held, from when to when.
+fn contents<'a>(run: &Run<'a>, object: &Object) -> impl Iterator<Item = (Duration, Duration, &'a Secret)> + use<'a> {
+    let name = object.secret.clone().map(|secret| (object.namespace.clone(), secret));
+    let all = name.and_then(|name| run.scenario.secrets.get(&name)).map(Vec::as_slice).unwrap_or_default();
+    let ends = all.iter().skip(1).map(|(from, _)| *from).chain([Duration::MAX]);
+    all.iter().zip(ends).map(|((from, secret), to)| (*from, to, secret))
+}
+
 /// An honest ImageTask is Stalled only by its own end, or by trouble of its own account that has lasted for the grace.
 fn nobody_honest_was_stalled(run: &Run<'_>) -> Verdict {
-    each_told(run, |_, object, _, told| {
-        let lasted = run.scenario.cloud.troubles.iter().any(|it| {
-            it.account == object.account
-                && it.ill == Ill::Denied
-                && told.at >= it.from + run.scenario.limits.stuck_after
-        });
-        holds(!told.stalled || told.is_end() || lasted, || shown(run, told))
+    each_told(run, |place, object, _, told| {
+        let stuck_after = run.scenario.limits.stuck_after;
+        let without_keys = run.without_keys(place).iter().any(|(from, _)| told.at >= *from + stuck_after);
+        let lasted = run
+            .scenario
+            .cloud
+            .troubles
+            .iter()
+            .any(|it| it.account == object.account && it.ill == Ill::Denied && told.at >= it.from + stuck_after);
+        holds(!told.stalled || told.is_end() || lasted || without_keys, || shown(run, told))
     })
 }
 
@@ -136,9 +184,7 @@ fn no_end_was_made_up(run: &Run<'_>) -> Verdict {
         let is_true = match told.reason.as_str() {
             "TaskSucceeded" => said("Succeeded"),
             "TaskFailed" => said("Failed"),
-            "DeadlineExceeded" => {
-                run.deadline(place).is_some_and(|deadline| has_missed(run, object, deadline, told.at))
-            }
+            "DeadlineExceeded" => run.deadline(place).is_some_and(|deadline| has_missed(run, place, deadline, told.at)),
             _ => false,
         };
         holds(is_true, || {
@@ -154,15 +200,42 @@ fn no_end_was_made_up(run: &Run<'_>) -> Verdict {
 
 /// Whether a timeout was right to fall by then: an answer to a question put after it told no end; or nothing could be
 /// learnt for a minute.
-fn has_missed(run: &Run<'_>, object: &Object, deadline: Duration, at: Duration) -> bool {
+fn has_missed(run: &Run<'_>, place: usize, deadline: Duration, at: Duration) -> bool {
+    let object = &run.scenario.objects[place];
     let asked = run.looks(object).iter().any(|call| {
         // The API server's dates are whole seconds, so that the deadline may seem a second nearer or farther.
         call.begun + SLACK >= deadline && call.begun <= at && run.end(object).is_none_or(|end| call.begun < end)
     });
     let running: Duration =
         run.record.tenures.iter().map(|it| it.to.min(at).saturating_sub(it.from.max(deadline))).sum();
-    let ill = run.ill(object.account).iter().any(|(from, to)| *from <= at && *to >= deadline);
+    let mut ill = run.ill(object.account).into_iter().chain(run.without_keys(place));
+    let ill = ill.any(|(from, to)| from <= at && to >= deadline);
     at + SLACK >= deadline && (asked || ill && running + SLACK >= secs(60))
+}
+
+/// Dates come with every answer of the API server, and at least so often; the clock is right again with the second one.
+const TWO_DATES: Duration = secs(60);
+
+/// A timeout ends an ImageTask soon after its deadline, where a process runs and leads all the while.
+fn no_timeout_fell_late(run: &Run<'_>) -> Verdict {
+    let mut checked = 0;
+    for (place, object) in run.honest() {
+        let Some(deadline) = run.deadline(place) else { continue };
+        for (from, to) in run.well(place, Duration::MAX) {
+            let from = from.max(deadline);
+            let by = from + run.longest_gap(object, (from, from)) + TWO_DATES + WRITE;
+            if by <= to {
+                checked += 1;
+                let told = run.told_end(place);
+                holds(told.is_some_and(|at| at <= by), || {
+                    let name = run.name(place);
+                    format!("the deadline of {name} was {deadline:?}; it ended at {told:?}, but was to by {by:?}")
+                })?;
+                break;
+            }
+        }
+    }
+    Ok(checked)
 }
 
 /// What the cloud tells as over is stored as over soon, and stays so.
@@ -217,21 +290,102 @@ fn calls_stayed_within_the_accounts_rate(run: &Run<'_>) -> Verdict {
     Ok(checked)
 }
 
-/// When an account has its permission back, each of its ImageTasks is looked at within a minute in which a process led.
+/// Once an answer shows that an account has its permission back, each of its ImageTasks is looked at within a minute in
+/// which a process led, unless the next trouble comes before.
 fn a_permission_that_came_back_healed_within_a_minute(run: &Run<'_>) -> Verdict {
     let mut checked = 0;
     let lost = run.scenario.cloud.troubles.iter().filter(|it| it.ill == Ill::Denied);
     for (trouble, (place, object)) in lost.flat_map(|it| run.honest().map(move |honest| (it, honest))) {
-        let by = trouble.to + run.healing(object.account);
-        let led = run.record.tenures.iter().any(|it| it.from <= trouble.to && it.to >= by);
+        let Some(back) = run.first_answer(trouble) else { continue };
+        let by = back + run.healing(object.account);
+        let is_well = run.well(place, Duration::MAX).iter().any(|(from, to)| *from <= by && *to >= by)
+            && !run
+                .scenario
+                .cloud
+                .troubles
+                .iter()
+                .any(|it| it.account == object.account && it.from > trouble.to && it.from < by);
+        let led = is_well && run.record.tenures.iter().any(|it| it.from <= back && it.to >= by);
         let goes_on = run.told_end(place).is_none_or(|at| at > by) && run.record.created[&place] < trouble.to;
         if object.account == trouble.account && led && goes_on {
             checked += 1;
-            let looked = run.looks(object).iter().any(|call| (trouble.to..by).contains(&call.begun));
-            holds(looked, || format!("{} was not looked at from {:?} to {by:?}", run.name(place), trouble.to))?;
+            let looked = run.looks(object).iter().any(|call| (back..by).contains(&call.begun));
+            holds(looked, || format!("{} was not looked at from {back:?} to {by:?}", run.name(place)))?;
         }
     }
     Ok(checked)
+}
+
+/// A Secret that was bad is used soon after it is good again.
+fn a_corrected_secret_was_used_in_time(run: &Run<'_>) -> Verdict {
+    let mut checked = 0;
+    for (place, object) in run.honest().filter(|(_, object)| object.secret.is_some()) {
+        for (from, by) in run.without_keys(place) {
+            let until = run.well(place, Duration::MAX).into_iter().find(|(start, end)| *start == by && *end > by);
+            let is_over =
+                run.end(object).is_some_and(|end| end <= by) || run.told_end(place).is_some_and(|at| at <= by);
+            let led = run.record.tenures.iter().any(|it| it.from <= from && it.to > by);
+            if until.is_none() || is_over || !led {
+                continue;
+            }
+            checked += 1;
+            let good = contents(run, object).filter(|(start, ..)| *start <= by).last();
+            let looked = run.looks(object).iter().any(|call| {
+                call.begun >= from
+                    && call.begun <= by + SLACK
+                    && good.is_some_and(|(.., secret)| *secret == Secret::Key(call.asked.key.clone()))
+            });
+            holds(looked, || format!("{} was not asked for with its corrected Secret by {by:?}", run.name(place)))?;
+        }
+    }
+    Ok(checked)
+}
+
+/// While an honest ImageTask has waited for two intervals, calls for nothing but refused ids are one in four at most, and
+/// those that find such ids.
+fn refused_ids_got_at_most_one_call_in_four_while_others_were_due(run: &Run<'_>) -> Verdict {
+    let honest: BTreeSet<_> = run.honest().map(|(_, object)| (object.account, object.id())).collect();
+    let mut checked = 0;
+    for (from, to, account) in waits(run) {
+        let of_account = |key: &str| run.scenario.cloud.keys.get(key).is_some_and(|(of, ..)| *of == account);
+        let (mut all, mut refused) = (0, 0);
+        for call in run.record.calls.iter().filter(|call| of_account(&call.asked.key)) {
+            let within = |at: Duration| (from..to).contains(&at);
+            let count = usize::from(within(call.begun)) + call.pages.iter().skip(1).filter(|at| within(**at)).count();
+            all += count;
+            let is_honest = call.asked.ids.iter().any(|id| honest.contains(&(account, id.as_str())));
+            refused += if is_honest { 0 } else { count };
+        }
+        checked += 1;
+        let most = all / 4 + run.searches((from, to)) + 3;
+        holds(refused <= most, || {
+            format!("from {from:?} to {to:?} an honest id waited, and {refused} of {all} calls were for refused ids")
+        })?;
+    }
+    Ok(checked)
+}
+
+/// The times in which an ImageTask has waited for two intervals, and its account.
+fn waits(run: &Run<'_>) -> Vec<(Duration, Duration, usize)> {
+    let mut waits: Vec<(usize, Duration, Duration)> = Vec::new();
+    for (place, object) in run.honest() {
+        let looks: Vec<_> = run.looks(object).iter().map(|call| call.begun).collect();
+        for (from, to) in run.eligible(place) {
+            let within = looks.iter().copied().filter(|at| (from..to).contains(at));
+            let moments: Vec<_> = [from].into_iter().chain(within).chain([to]).collect();
+            let overdue = moments.windows(2).map(|pair| (pair[0] + 2 * run.scenario.limits.interval, pair[1]));
+            waits.extend(overdue.filter(|(from, to)| from < to).map(|(from, to)| (object.account, from, to)));
+        }
+    }
+    waits.sort_unstable();
+    let mut merged: Vec<(Duration, Duration, usize)> = Vec::new();
+    for (account, from, to) in waits {
+        match merged.last_mut().filter(|last| last.2 == account && last.1 >= from) {
+            Some(last) => last.1 = last.1.max(to),
+            None => merged.push((from, to, account)),
+        }
+    }
+    merged
 }
 
 /// A while after all trouble every honest ImageTask shows what the cloud says of its task, and its own end.

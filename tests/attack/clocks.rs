@@ -15,31 +15,52 @@ pub(crate) struct Clocks {
     pub(crate) wall: Timestamp,
 }
 
-/// A machine, whose clock on the wall may be wrong and whose monotonic clock stands still while it sleeps.
+/// A machine, whose clock on the wall may be wrong and whose monotonic clock stands still while it sleeps. A machine
+/// that is paused from outside does not notice: all of its clocks stand still.
 #[derive(Debug, Default)]
 pub(crate) struct Machine {
     slept: Duration,
+    paused: Duration,
     shift: SignedDuration,
 }
 
+/// What the clocks of a machine were when a process started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    mono: Duration,
+    boot: Duration,
+}
+
 impl Machine {
-    /// What a process reads that started when `start` was read of the monotonic clock, and at `born` of true time.
-    pub(crate) fn read(&self, now: Duration, start: Duration, born: Duration) -> Clocks {
+    /// What a process reads that started then.
+    pub(crate) fn read(&self, now: Duration, start: Start) -> Clocks {
+        let Start { mono, boot } = self.start(now);
         Clocks {
-            mono: self.mono(now).saturating_sub(start),
-            boot: now.saturating_sub(born),
-            wall: wall(now) + self.shift,
+            mono: mono.saturating_sub(start.mono),
+            boot: boot.saturating_sub(start.boot),
+            wall: wall(boot) + self.shift,
         }
     }
 
-    /// The monotonic clock.
-    pub(crate) fn mono(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.slept)
+    /// What a process keeps that starts now.
+    pub(crate) fn start(&self, now: Duration) -> Start {
+        let boot = self.boot(now);
+        Start { mono: boot.saturating_sub(self.slept), boot }
+    }
+
+    /// The clock that goes on while the machine sleeps.
+    pub(crate) fn boot(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.paused)
     }
 
     /// It slept this long.
     pub(crate) fn sleep(&mut self, time: Duration) {
         self.slept += time;
+    }
+
+    /// It was paused this long, from outside.
+    pub(crate) fn pause(&mut self, time: Duration) {
+        self.paused += time;
     }
 
     /// Its clock on the wall is set, so much ahead of the true time.

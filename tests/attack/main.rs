@@ -8,7 +8,6 @@
 //! ImageTasks of one Secret, it may serve them in another order the next time.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-#![expect(dead_code, reason = "profiles to come need the rest")]
 
 mod adapter;
 mod checks;

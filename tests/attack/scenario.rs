@@ -76,6 +76,8 @@ pub(crate) enum Act {
     Stop(Duration),
     /// The leader's machine sleeps for so long.
     Sleep(Duration),
+    /// The leader's virtual machine is paused for so long: none of its clocks goes on.
+    Pause(Duration),
     /// The leader's clock on the wall is set, so much ahead of the true time.
     SetClock(SignedDuration),
 }

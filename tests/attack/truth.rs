@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clocks::secs;
 use crate::cloud::{HANG, Ill, MOST_PAGES, Stage, Thing, Trouble};
 use crate::record::{Call, Record, Told};
-use crate::scenario::{Object, Scenario, Target};
+use crate::scenario::{Object, Scenario, Secret, Target};
 
 /// From when to when.
 pub(crate) type Window = (Duration, Duration);
@@ -105,10 +105,20 @@ impl<'a> Run<'a> {
     /// shortly before that the program could not know yet.
     pub(crate) fn eligible(&self, place: usize) -> Vec<Window> {
         let object = &self.scenario.objects[place];
-        let over = self.deadline(place).into_iter().chain(self.end(object)).min().unwrap_or(Duration::MAX);
-        let known = self.looks(object).iter().find(|call| call.begun >= over).map(|call| call.begun);
-        let until = [known, self.told_end(place), self.record.deleted.get(&place).copied()];
-        let until = until.into_iter().flatten().min().unwrap_or(Duration::MAX);
+        let deadline = self.deadline(place).unwrap_or(Duration::MAX);
+        let end = self.end(object).unwrap_or(Duration::MAX);
+        // A question that was put before the end may be served after it, and tells of it then.
+        let served = |call: &Call| call.pages.first().copied().unwrap_or(call.begun);
+        let looks = self.looks(object);
+        let known = looks.iter().find(|call| call.begun >= deadline || served(call) >= end).map(|call| call.begun);
+        let until = [known, self.told_end(place)];
+        self.well(place, until.into_iter().flatten().min().unwrap_or(Duration::MAX))
+    }
+
+    /// The same times, whether it is known to be over or not.
+    pub(crate) fn well(&self, place: usize, until: Duration) -> Vec<Window> {
+        let object = &self.scenario.objects[place];
+        let until = self.record.deleted.get(&place).map_or(until, |deleted| until.min(*deleted));
         let seen = self.record.tenures.iter().filter_map(|tenure| {
             let arrival = self.record.arrivals.get(&(tenure.process, place))?;
             Some((tenure.from.max(*arrival), tenure.to.min(until)))
@@ -134,9 +144,47 @@ impl<'a> Run<'a> {
     }
 
     /// The times in which its Secret gave no good key, and until the good one had to be in use.
-    fn without_keys(&self, place: usize) -> Vec<Window> {
-        let _ = place;
-        Vec::new()
+    ///
+    /// A Secret whose key was refused, or that gave none, is read again after pauses that double from the interval to a
+    /// minute, so the pause in which it becomes good is no longer than all before it; what was read then is used in the
+    /// next interval. Where it was good for a shorter time than that, nobody may have seen it.
+    pub(crate) fn without_keys(&self, place: usize) -> Vec<Window> {
+        let mut windows: Vec<Window> = Vec::new();
+        for (from, to) in self.bad_keys(place) {
+            match windows.last_mut().filter(|(_, end)| *end >= from) {
+                Some(last) => last.1 = last.1.max(to.saturating_add(self.correction(last.0, to))),
+                None => windows.push((from, to.saturating_add(self.correction(from, to)))),
+            }
+        }
+        windows
+    }
+
+    /// How long it may take until a Secret is used that was bad from when to when.
+    pub(crate) fn correction(&self, from: Duration, to: Duration) -> Duration {
+        let interval = self.scenario.limits.interval;
+        (to.saturating_sub(from)).min(secs(60).max(interval)) + 2 * interval + SLACK
+    }
+
+    /// From when to when its Secret gave no good key, or a key was taken away that may still be in use.
+    pub(crate) fn bad_keys(&self, place: usize) -> Vec<Window> {
+        let object = &self.scenario.objects[place];
+        let Some(secret) = &object.secret else { return Vec::new() };
+        let contents = &self.scenario.secrets[&(object.namespace.clone(), secret.clone())];
+        let mut windows = self.scenario.outages.clone();
+        for (number, (from, content)) in contents.iter().enumerate() {
+            let until = contents.get(number + 1).map_or(Duration::MAX, |(next, _)| *next);
+            match content {
+                Secret::Key(key) => {
+                    let (.., to) = self.scenario.cloud.keys[key];
+                    if to < Duration::MAX {
+                        windows.push((to.max(*from), until.max(to)));
+                    }
+                }
+                Secret::Malformed | Secret::Missing | Secret::Unreadable => windows.push((*from, until)),
+            }
+        }
+        windows.sort_unstable();
+        windows
     }
 
     /// The times in which nothing could be learnt in an account, and those in which a failing lane is not asked.
@@ -150,6 +198,13 @@ impl<'a> Run<'a> {
         all.map(|it| (it.from, it.to + self.recovery(it))).collect()
     }
 
+    /// When the first question was put after a trouble that was answered, before the next trouble.
+    pub(crate) fn first_answer(&self, trouble: &Trouble) -> Option<Duration> {
+        let account = |call: &&Call| self.scenario.cloud.keys.get(&call.asked.key).map(|(account, ..)| *account);
+        let mut calls = self.record.calls.iter().filter(|call| call.answered && account(call) == Some(trouble.account));
+        calls.find(|call| call.begun >= trouble.to).map(|call| call.begun)
+    }
+
     fn recovery(&self, trouble: &Trouble) -> Duration {
         let interval = self.scenario.limits.interval;
         let pause = (trouble.to - trouble.from + interval).min(secs(300).max(interval)) + HANG;
@@ -158,12 +213,13 @@ impl<'a> Run<'a> {
                 pause + secs(seconds.unwrap_or(0)) + secs(60).mul_f64(4.0 / self.scenario.limits.qps)
             }
             Ill::Hangs | Ill::Unreachable | Ill::Page(_) => pause,
-            // All ids are asked alone then, one after the other, and come back by doubling.
-            Ill::Denied => self.healing(trouble.account),
+            // Where canaries are refused too the lane is probed like any that fails; else, and after a restart, all ids
+            // are asked alone, one after the other. Either way they come back by doubling once the first was answered.
+            Ill::Denied => pause + self.healing(trouble.account),
         }
     }
 
-    /// How long the ids of an account may take to come back after its permission has: a minute for 4,000 ids at four calls
+    /// How long the ids of an account may take to come back after the first answer that shows its permission: a minute for 4,000 ids at four calls
     /// a second, in proportion for more of them or a lower rate.
     pub(crate) fn healing(&self, account: usize) -> Duration {
         let (ids, _) = self.accounts[&account];
@@ -175,7 +231,7 @@ impl<'a> Run<'a> {
     /// answered ids of its lane (of each kind: they share no call), and what it takes to find the ids that spoil calls:
     /// all at the rate that is left, of which what the cloud refuses gets a quarter where there is such.
     pub(crate) fn longest_gap(&self, object: &Object, (from, to): Window) -> Duration {
-        let calls = self.rounds[&(object.account, object.region)] + self.searches(object, (from, to));
+        let calls = self.rounds[&(object.account, object.region)] + self.searches((from, to));
         let (_, is_hostile) = self.accounts[&object.account];
         let left = self.scenario.limits.qps * if is_hostile { 0.75 } else { 1.0 };
         2 * self.scenario.limits.interval + Duration::from_secs_f64(calls as f64 / left) + SLACK
@@ -199,7 +255,7 @@ impl<'a> Run<'a> {
 
     /// Calls for the ids that were not known to spoil calls: for each namespace that has such. A search that began within
     /// a minute before may still go on.
-    fn searches(&self, object: &Object, (from, to): Window) -> usize {
+    pub(crate) fn searches(&self, (from, to): Window) -> usize {
         let mut namespaces: BTreeMap<&str, usize> = BTreeMap::new();
         for (at, namespace, calls) in &self.unseen {
             if *at + secs(60) >= from && *at <= to {
@@ -207,7 +263,6 @@ impl<'a> Run<'a> {
                 *most = (*most).max(*calls);
             }
         }
-        let _ = object;
         namespaces.values().sum()
     }
 

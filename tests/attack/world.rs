@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::adapter::{Ask, Draft, Program, now};
-use crate::clocks::{Clocks, Dates, Machine, millis, secs};
+use crate::clocks::{Clocks, Dates, Machine, Start, millis, secs};
 use crate::cloud::{HANG, Said};
 use crate::cluster::{Cluster, Stored};
 use crate::record::{Call, Record, Sent, Tenure, Told};
@@ -27,9 +27,8 @@ const READS: usize = 16;
 struct Process {
     program: Program,
     machine: usize,
-    /// What the monotonic clock was when it started, and the true time.
-    start: Duration,
-    born: Duration,
+    /// What the clocks of its machine were when it started.
+    start: Start,
     alive: bool,
     listed: bool,
     /// It does not run before; what comes meanwhile waits.
@@ -40,6 +39,8 @@ struct Process {
     /// Since when it leads and runs.
     leads_since: Option<Duration>,
     renewed: Option<Duration>,
+    /// What its machine's boot clock was then.
+    renewed_boot: Duration,
     /// When its term ends, by its own clock.
     term_ends: Duration,
     /// When it has something to do.
@@ -91,11 +92,19 @@ enum Event {
     /// Every process looks at the Lease, and hears of the API server's time.
     Lease,
     Heartbeat,
-    /// After a stop, in which its machine slept so long.
+    /// After a stop, in which its machine may have slept.
     Continues {
         process: usize,
-        slept: Duration,
+        rest: Rest,
     },
+}
+
+/// What a machine does while a process on it does not run.
+#[derive(Clone, Copy)]
+enum Rest {
+    Nothing,
+    Sleeps(Duration),
+    IsPaused(Duration),
 }
 
 /// Who holds the Lease, and since when.
@@ -218,7 +227,7 @@ impl<'a> World<'a> {
                     .for_each(|it| self.date(it));
                 self.at(self.now + secs(30), Event::Heartbeat);
             }
-            Event::Continues { process, slept } => self.continues(process, slept),
+            Event::Continues { process, rest } => self.continues(process, rest),
         }
     }
 
@@ -247,7 +256,7 @@ impl<'a> World<'a> {
 
     fn clocks(&self, process: usize) -> Clocks {
         let process = &self.processes[process];
-        self.machines[process.machine].read(self.now, process.start, process.born)
+        self.machines[process.machine].read(self.now, process.start)
     }
 
     /// An answer of the API server tells its time.
@@ -337,7 +346,10 @@ impl<'a> World<'a> {
             }
             return;
         }
-        let term = self.scenario.election.then(|| self.processes[process].renewed.unwrap_or_default() + TERM);
+        // A machine that is paused from outside has no clock that could tell it.
+        let machine = &self.machines[self.processes[process].machine];
+        let led = machine.boot(self.now).saturating_sub(self.processes[process].renewed_boot);
+        let term = self.scenario.election.then(|| (self.now + TERM).saturating_sub(led));
         self.record.sent.push(Sent { at: self.now, process, object: place, term });
         let stored = if self.scenario.is_out(self.now) {
             Stored::Failed
@@ -431,8 +443,9 @@ impl<'a> World<'a> {
                     self.lease.holder = None;
                 }
             }
-            Act::Stop(time) => drop(self.leader().map(|process| self.stops(process, time, Duration::ZERO))),
-            Act::Sleep(time) => drop(self.leader().map(|process| self.stops(process, time, time))),
+            Act::Stop(time) => self.stops(time, Rest::Nothing),
+            Act::Sleep(time) => self.stops(time, Rest::Sleeps(time)),
+            Act::Pause(time) => self.stops(time, Rest::IsPaused(time)),
             Act::SetClock(ahead) => {
                 let machine = self.leader().map_or(0, |process| self.processes[process].machine);
                 self.machines[machine].set(ahead);
@@ -457,8 +470,7 @@ impl<'a> World<'a> {
         self.processes.push(Process {
             program: Program::start(self.scenario.limits, OWN, &self.scenario.keys()),
             machine,
-            start: self.machines[machine].mono(self.now),
-            born: self.now,
+            start: self.machines[machine].start(self.now),
             alive: true,
             listed: false,
             stopped_until: None,
@@ -466,6 +478,7 @@ impl<'a> World<'a> {
             cut_off: false,
             leads_since: None,
             renewed: None,
+            renewed_boot: Duration::ZERO,
             term_ends: Duration::MAX,
             wake: None,
             reading: 0,
@@ -495,16 +508,22 @@ impl<'a> World<'a> {
         }
     }
 
-    fn stops(&mut self, process: usize, time: Duration, slept: Duration) {
+    /// The leader does not run for a time.
+    fn stops(&mut self, time: Duration, rest: Rest) {
+        let Some(process) = self.leader() else { return };
         self.closes_tenure(process);
         self.processes[process].stopped_until = Some(self.now + time);
-        self.at(self.now + time, Event::Continues { process, slept });
+        self.at(self.now + time, Event::Continues { process, rest });
     }
 
-    fn continues(&mut self, number: usize, slept: Duration) {
+    fn continues(&mut self, number: usize, rest: Rest) {
         let process = &mut self.processes[number];
-        self.machines[process.machine].sleep(slept);
-        process.cut_off = !slept.is_zero();
+        match rest {
+            Rest::Nothing => {}
+            Rest::Sleeps(time) => self.machines[process.machine].sleep(time),
+            Rest::IsPaused(time) => self.machines[process.machine].pause(time),
+        }
+        process.cut_off = !matches!(rest, Rest::Nothing);
         process.stopped_until = None;
         process.wake = Some(Duration::ZERO);
         // With an election it leads on only if it can renew in time.
@@ -556,6 +575,7 @@ impl<'a> World<'a> {
         let ends = now(self.clocks(process)).mono + TERM;
         self.lease.renewed = self.now;
         self.processes[process].renewed = Some(self.now);
+        self.processes[process].renewed_boot = self.machines[self.processes[process].machine].boot(self.now);
         self.processes[process].term_ends = ends;
         self.date(process);
         self.leads(process, ends);
