@@ -5,8 +5,9 @@ SHELL := bash
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
-# Seeds of the fault suite, seconds for each fuzz target, and take-overs of leadership, of one `make soak`.
+# Seeds of the fault suite and of the attack suite, seconds for each fuzz target, and take-overs of leadership, of one `make soak`.
 SEEDS := 20
+ATTACK_SEEDS := 500
 FUZZ_SECONDS := 60
 TAKEOVERS := 100
 # What `make bench` measures, and how often; tests/bench/src/main.rs has more flags, which BENCH_FLAGS takes.
@@ -43,7 +44,9 @@ test-matrix: controlplane waiting ## the integration tests on the oldest support
 	tests/matrix/run
 
 .PHONY: soak
-soak: controlplane fuzzer ## long runs: many seeds of the fault suite, many take-overs, the fuzz targets on nightly Rust
+soak: controlplane fuzzer ## long runs: many seeds of the attack and fault suites, deliberate breaks, many take-overs, the fuzz targets on nightly Rust
+	IMAGETASK_ATTACK_SEEDS=$(ATTACK_SEEDS) cargo test --profile soak --test attack
+	tests/attack/break
 	IMAGETASK_FAULTS_SEEDS=$(SEEDS) cargo test --test faults -- --nocapture
 	IMAGETASK_TAKEOVERS=$(TAKEOVERS) cargo test --test it takeovers::there_are_never_two_writers -- --nocapture
 	for target in answer view; do \
