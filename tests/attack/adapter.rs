@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use imagetask_operator::clock::Now;
+use imagetask_operator::clock::{Now, Wall};
 use imagetask_operator::credentials::{ACCESS_KEY, Credentials, Fingerprint, SECRET_KEY};
 use imagetask_operator::ecs::{Answer, Batch, Error, Region, Task, TaskId, Words};
 use imagetask_operator::index::{self, Index, Question, SecretFault, SecretName, Unusable, WatchId, Write, Written};
+use imagetask_operator::server_clock::ServerClock;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
@@ -19,6 +20,7 @@ use crate::scenario::{Limits, Name, Secret};
 /// The program under attack: what decides in one process of it.
 pub(crate) struct Program {
     index: Index,
+    server: ServerClock,
     keys: HashMap<Fingerprint, String>,
 }
 
@@ -36,9 +38,9 @@ pub(crate) struct Draft {
     pub(crate) status: Value,
 }
 
-/// The moment as the program has it.
-pub(crate) fn now(clocks: Clocks) -> Now {
-    Now { mono: clocks.mono, wall: clocks.wall }
+/// The clock that the program counts on.
+pub(crate) fn clock(clocks: Clocks) -> Duration {
+    clocks.boot
 }
 
 impl Program {
@@ -53,14 +55,24 @@ impl Program {
             own_credentials: Some(index::Own::Keys(Arc::new(credentials(own)))),
             lent_to: index::Namespaces::All,
         });
-        Self { index, keys: keys.iter().map(|key| (credentials(key).fingerprint(), key.clone())).collect() }
+        let keys = keys.iter().map(|key| (credentials(key).fingerprint(), key.clone())).collect();
+        Self { index, server: ServerClock::default(), keys }
+    }
+
+    /// The moment as the program has it.
+    fn now(&self, clocks: Clocks) -> Now {
+        let mono = clock(clocks);
+        Now { mono, wall: self.server.now(mono).map_or(Wall::Local(clocks.wall), Wall::Server) }
     }
 
     /// An answer of the API server had this date.
-    pub(crate) fn heard_date(&mut self, _date: Timestamp, _clocks: Clocks) {}
+    pub(crate) fn heard_date(&mut self, date: Timestamp, clocks: Clocks) {
+        self.server.heard(date, clock(clocks));
+    }
 
     pub(crate) fn lead(&mut self, until: Duration, clocks: Clocks) {
-        self.index.lead(until, now(clocks));
+        let now = self.now(clocks);
+        self.index.lead(until, now);
     }
 
     pub(crate) fn list(&mut self, objects: impl Iterator<Item = Value>, clocks: Clocks) {
@@ -72,7 +84,8 @@ impl Program {
     /// The watch shows an object as it is now, or as it was when it went.
     pub(crate) fn shown(&mut self, object: Value, is_gone: bool, clocks: Clocks) {
         let view = serde_json::from_value(object).unwrap();
-        if is_gone { self.index.leaves(view) } else { _ = self.index.arrives(view, WatchId(0), now(clocks)) }
+        let now = self.now(clocks);
+        if is_gone { self.index.leaves(view) } else { _ = self.index.arrives(view, WatchId(0), now) }
     }
 
     pub(crate) fn secret_read(&mut self, (namespace, name): Name, secret: &Secret, clocks: Clocks) {
@@ -83,12 +96,14 @@ impl Program {
             Secret::Missing => unusable(Unusable::NotFound),
             Secret::Unreadable => Err(SecretFault::Unreadable),
         };
-        self.index.secret_read(SecretName { namespace: namespace.into(), name: name.into() }, read, now(clocks));
+        let (name, now) = (SecretName { namespace: namespace.into(), name: name.into() }, self.now(clocks));
+        self.index.secret_read(name, read, now);
     }
 
     /// The questions to put, the Secrets to read, and when to ask anew what is due.
     pub(crate) fn due(&mut self, clocks: Clocks) -> (Vec<Ask>, Vec<Name>, Option<Duration>) {
-        let due = self.index.due(now(clocks));
+        let now = self.now(clocks);
+        let due = self.index.due(now);
         self.index.take_news();
         let secrets = due.secrets.into_iter().map(|it| (it.namespace.to_string(), it.name.to_string())).collect();
         (due.questions.into_iter().map(|it| self.ask(it)).collect(), secrets, due.next)
@@ -109,18 +124,20 @@ impl Program {
             Said::Unusable(status) => Err(Error::unusable(status, None)),
             Said::Unreachable => Err(Error::unreachable()),
         };
-        self.index.answered(ask.question, result, now(clocks));
+        let now = self.now(clocks);
+        self.index.answered(ask.question, result, now);
     }
 
     /// The statuses to write, and when to ask anew for them.
     pub(crate) fn writes(&mut self, clocks: Clocks) -> (Vec<Draft>, Option<Duration>) {
-        let (writes, next) = self.index.due_writes(now(clocks));
+        let now = self.now(clocks);
+        let (writes, next) = self.index.due_writes(now);
         (writes.into_iter().map(draft).collect(), next)
     }
 
     /// Asked right before a write is sent.
-    pub(crate) fn may_send(&self, _draft: &Draft, _clocks: Clocks) -> bool {
-        true
+    pub(crate) fn may_send(&self, draft: &Draft, clocks: Clocks) -> bool {
+        self.index.may_send(&draft.write, self.now(clocks))
     }
 
     pub(crate) fn written(&mut self, draft: &Draft, stored: Stored, clocks: Clocks) {
@@ -130,7 +147,8 @@ impl Program {
             Stored::Gone => Written::Gone,
             Stored::Failed => Written::Failed,
         };
-        self.index.written(draft.write.entry, draft.write.revision(), written, now(clocks));
+        let now = self.now(clocks);
+        self.index.written(draft.write.entry, draft.write.revision(), written, now);
     }
 }
 

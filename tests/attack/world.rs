@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::adapter::{Ask, Draft, Program, now};
+use crate::adapter::{Ask, Draft, Program, clock};
 use crate::clocks::{Clocks, Dates, Machine, Start, millis, secs};
 use crate::cloud::{HANG, Said};
 use crate::cluster::{Cluster, Stored};
@@ -282,7 +282,7 @@ impl<'a> World<'a> {
             let at = self.soon(0, 30);
             self.at(at, Event::Write { process: number, draft });
         }
-        let clock = now(self.clocks(number)).mono;
+        let clock = clock(self.clocks(number));
         let next = [next_ask, next].into_iter().flatten().min();
         self.processes[number].wake =
             next.map(|next| to_step(self.now + next.saturating_sub(clock)).max(self.now + STEP));
@@ -548,7 +548,7 @@ impl<'a> World<'a> {
     fn lease_turn(&mut self, number: usize) {
         let process = &self.processes[number];
         let has_led = process.renewed.is_some();
-        if now(self.clocks(number)).mono >= process.term_ends {
+        if clock(self.clocks(number)) >= process.term_ends {
             self.retires(number, "could not renew its Lease");
         } else if self.scenario.is_out(self.now) {
         } else if self.lease.holder == Some(number) {
@@ -572,7 +572,7 @@ impl<'a> World<'a> {
     }
 
     fn renew(&mut self, process: usize) {
-        let ends = now(self.clocks(process)).mono + TERM;
+        let ends = clock(self.clocks(process)) + TERM;
         self.lease.renewed = self.now;
         self.processes[process].renewed = Some(self.now);
         self.processes[process].renewed_boot = self.machines[self.processes[process].machine].boot(self.now);

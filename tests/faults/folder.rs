@@ -17,7 +17,7 @@ pub(crate) struct Folder(PathBuf);
 impl Folder {
     /// A new one under `target/faults`, with what is to happen in the run.
     pub(crate) fn of(seed: u64, scenario: &Scenario, now: Now) -> Self {
-        let time = now.wall.strftime("%Y%m%dT%H%M%SZ");
+        let time = now.wall.shown().strftime("%Y%m%dT%H%M%SZ");
         let folder = Self(repository().join("target/faults").join(format!("{seed}-{time}")));
         fs::create_dir_all(&folder.0).unwrap();
         folder.write("acts.txt", scenario.acts.iter().map(|(at, act)| format!("{:.3} {act:?}", at.as_secs_f64())));
