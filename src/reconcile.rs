@@ -165,7 +165,8 @@ fn failed<'a>(task: &'a Followed, trouble: Option<Trouble>, failure: &'a Failure
                 true => (since(trouble, now), Next::SlowlyAlone),
                 false => (failure.since, Next::Beat),
             };
-            if lasts(since) < CLOUD_GRACE {
+            // A refusal goes before trouble of the cloud, which is told to everyone.
+            if lasts(since) < CLOUD_GRACE || !failure.of_task && is_refusal(task) {
                 return Row { verdict: Verdict::Keep, next };
             }
             let throttled = failure.kind == FailureKind::Throttled;
@@ -261,6 +262,12 @@ fn stuck_when(overdue: bool) -> Course {
 fn is_held(task: &Followed) -> bool {
     let stuck = task.status.standing.as_ref().is_some_and(|standing| standing.course == Course::Stuck);
     stuck && task.status.observed_generation == task.generation
+}
+
+/// Whether what is told is that the cloud refuses to tell of the task.
+fn is_refusal(task: &Followed) -> bool {
+    let told = task.status.standing.as_ref().map(|standing| standing.reason);
+    matches!(told, Some(Reason::AccessDenied | Reason::RequestRejected))
 }
 
 /// Whether what is told is that the task is absent; any other trouble is healed by a complete answer.

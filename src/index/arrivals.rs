@@ -93,10 +93,15 @@ impl Index {
         if newly_asked {
             entry.followed.request = request(seen.request, now);
         }
-        // What is decided but not stored yet stays decided: a fact that was learnt is not unlearnt.
-        // Nor is what we wrote ourselves: an older CRD may have pruned it, and would have it written over and over.
-        if entry.pending.is_settled() && !written_by_us {
-            let mut status = Status::parse(&seen.status);
+        // What is decided but not stored yet stays decided: a fact that was learnt is not unlearnt. But an end that another
+        // leader has told stays told: this process may have stood still since it decided.
+        // What we wrote ourselves is not read back: an older CRD may have pruned it, and would have it written over and over.
+        let mut status = Status::parse(&seen.status);
+        if status.is_finished() && !written_by_us {
+            entry.pending.drop_decision();
+        }
+        let is_decided = entry.pending.has_decision() || entry.pending.is_under_way() && !status.is_finished();
+        if !is_decided && !written_by_us {
             self.share_texts(&mut status);
             let followed = &mut self.entries[key.slot as usize].followed;
             followed.status = status;

@@ -68,12 +68,11 @@ impl Lane {
         if request.kind.scope() == Scope::Lane {
             return vec![self.open(request, now)];
         }
-        if self.breaker.is_open() {
-            if self.breaker.probes_single_ids() {
-                return vec![self.open(request, now)];
-            }
-            // What failed were not the requests but the way to the cloud or the credentials, and that is over.
-            self.breaker = Breaker::default();
+        match (self.breaker.kind().map(ErrorKind::scope), request.kind.scope()) {
+            (Some(Scope::Refusal), _) | (Some(Scope::Failure), Scope::Failure) => return vec![self.open(request, now)],
+            // The API speaks again, if only to refuse this request: the outage is over.
+            (Some(Scope::Lane | Scope::Failure), _) => self.breaker = Breaker::default(),
+            (None, _) => {}
         }
         if self.answered >= Some(request.begun.mono) {
             return self.blame(request, now);
@@ -141,10 +140,12 @@ impl Lane {
 
     /// The next probe of a lane whose breaker is open: an id of a namespace of which none was probed, if there is one.
     pub(super) fn pick_probe(&mut self) -> Option<Picked> {
-        let unprobed = self.next_unprobed();
-        let in_turn = self.namespaces.after(self.last_canary);
-        let candidates = unprobed.into_iter().chain(in_turn.filter_map(|tenant| self.probe_of(tenant)));
-        let (tenant, key) = candidates.chain(self.namespaces.iter().filter_map(|it| self.any_of(it))).next()?;
+        let in_turn = || self.namespaces.after(self.last_canary);
+        let unprobed = || in_turn().filter(|tenant| !self.breaker.has_probed(*tenant));
+        // An id that was answered before tells most; one that is refused anyway tells least.
+        let canaries = unprobed().chain(in_turn()).filter_map(|tenant| self.canary_of(tenant));
+        let others = unprobed().chain(in_turn()).filter_map(|tenant| self.any_of(tenant));
+        let (tenant, key) = canaries.chain(others).next()?;
         self.leave(key);
         self.last_canary = Some(tenant);
         Some(Picked { subjects: vec![key], sent: Sent::Probe, due: None })
@@ -171,6 +172,7 @@ impl Lane {
             _ => None,
         };
         let failed = alone.map(|key| (self.subjects[key as usize].tenant, key));
+        let scope = request.kind.scope();
         for &key in &request.ids {
             self.subjects[key as usize].place = Place::Part;
         }
@@ -182,7 +184,7 @@ impl Lane {
             None => self.check.insert(CanaryCheck::new(request)),
         };
         if let Some((tenant, key)) = failed {
-            check.fail(tenant, key);
+            check.fail(tenant, key, scope);
         }
     }
 
@@ -192,14 +194,13 @@ impl Lane {
         if check.next_at().is_some() && self.next_canary().is_some() {
             return Vec::new();
         }
-        let failed = !check.failed().is_empty();
-        let mut held = self.check.take().map(CanaryCheck::into_held).unwrap_or_default();
-        match held.pop() {
-            Some(last) if failed => {
-                held.into_iter().flat_map(|request| request.ids).for_each(|key| self.put_back(key, now));
-                vec![self.open(last, now)]
+        let verdict = check.verdict();
+        match verdict.and_then(|how| self.check.as_mut()?.take_canary(how)) {
+            Some(canary) => vec![self.open(canary, now)],
+            None => {
+                let held = self.check.take().map(CanaryCheck::into_held).unwrap_or_default();
+                held.into_iter().flat_map(|request| self.blame(request, now)).collect()
             }
-            last => held.into_iter().chain(last).flat_map(|request| self.blame(request, now)).collect(),
         }
     }
 
@@ -216,7 +217,8 @@ impl Lane {
     /// The lane as a whole fails: what was asked for is due again, after a probe. Nothing is cut.
     fn open(&mut self, request: FailedRequest, now: Duration) -> Finding {
         let FailedRequest { ids, begun, kind, failure, .. } = request;
-        let mut probed = self.check.as_ref().map(|check| check.failed().to_vec()).unwrap_or_default();
+        let probed = self.check.iter().flat_map(|check| check.failed(kind.scope()));
+        let mut probed: Vec<Tenant> = probed.collect();
         let held = self.check.take().map(CanaryCheck::into_held).unwrap_or_default();
         probed.extend(match ids[..] {
             // That an id is refused which was never answered tells nothing of its namespace.
@@ -379,19 +381,6 @@ impl Lane {
             Place::Part => self.check.as_ref().is_some_and(|check| check.held_ids().any(|held| held == key)),
             Place::Isolated(_) | Place::Alone(_) | Place::Flying { .. } => false,
         })
-    }
-
-    /// An id of a namespace of which none was probed since the breaker opened.
-    fn next_unprobed(&self) -> Option<(Tenant, u32)> {
-        let unprobed = self.namespaces.after(self.last_canary).filter(|tenant| !self.breaker.has_probed(*tenant));
-        unprobed.into_iter().find_map(|tenant| self.probe_of(tenant))
-    }
-
-    /// The id of a namespace that is to be probed.
-    fn probe_of(&self, tenant: Tenant) -> Option<(Tenant, u32)> {
-        let kind = self.breaker.kind()?;
-        let any = || self.any_of(tenant).filter(|_| self.may_probe(tenant, kind));
-        self.canary_of(tenant).or_else(any)
     }
 
     fn any_of(&self, tenant: Tenant) -> Option<(Tenant, u32)> {
@@ -610,5 +599,30 @@ mod tests {
         let spoilt = |call: &&&super::super::tests::Call| call.ids.len() > 1 && asks(call, "x-");
         assert_eq!(world.calls_between(400, 3_000).iter().filter(spoilt).count(), 0);
         assert!(longest_gap(&world, 1, 3_000) <= 13);
+    }
+
+    #[test]
+    fn an_outage_is_over_when_the_api_answers_a_probe_be_it_with_a_refusal() {
+        let mut world = beside(40, 400, &LOUD[..], ErrorKind::Rejected);
+        world.run(secs(300));
+        world.cloud = Box::new(|_| Err(ErrorKind::Unavailable));
+        world.run(secs(200));
+        world.cloud = Box::new(|call| if asks(call, "x-") { Err(ErrorKind::Rejected) } else { Ok(()) });
+        let healed = world.now.as_secs();
+        world.run(secs(600));
+        // The pause in which the outage ends is 160 s at most.
+        assert!(longest_gap(&world, healed + 161, healed + 600) <= 56);
+        assert!((0..40).all(|n| world.told(&format!("t-{n}")).iter().all(|it| !it.starts_with("RequestR"))));
+    }
+
+    #[test]
+    fn canaries_that_hang_have_nobody_told_of_the_refusal_of_another() {
+        let mut world = beside(3, 3, &LOUD[..1], ErrorKind::Rejected);
+        world.run(secs(5));
+        // All ids of the honest namespace hang while those of the other are refused.
+        world.cloud = Box::new(|call| Err(if asks(call, "x-") { ErrorKind::Rejected } else { ErrorKind::Unavailable }));
+        world.run(secs(300));
+        let told: Vec<_> = (0..3).flat_map(|n| world.told(&format!("t-{n}"))).collect();
+        assert!(!told.contains(&"RequestRejected"), "{told:?}");
     }
 }

@@ -11,6 +11,10 @@ use crate::schedule::backoff;
 /// the one beside it.
 pub(super) const MAX_FAILURES: usize = 14;
 
+/// Longest pause between two probes of a lane that is refused, or the interval where that is longer: a permission that
+/// comes back is to heal 4,000 ids within a minute, of which healing takes half.
+const REFUSED: Duration = Duration::from_secs(30);
+
 /// The circuit breaker of a lane.
 #[derive(Default)]
 pub(super) enum Breaker {
@@ -133,7 +137,8 @@ impl Outage {
             Scope::Lane | Scope::Refusal | Scope::Failure => {
                 let pause = backoff(spacing.interval, self.step).max(asked_for);
                 self.step = self.step.saturating_add(1);
-                pause
+                let is_refused = self.kind.scope() == Scope::Refusal;
+                if is_refused { pause.min(REFUSED.max(spacing.interval)) } else { pause }
             }
         }
     }
@@ -173,6 +178,13 @@ mod tests {
         let at = [0, 100, 200, 300, 400, 500, 900];
         let pauses = at.map(|at| fail(&mut breaker, ErrorKind::Unavailable, at, 0, false));
         assert_eq!(pauses, [10, 20, 40, 80, 160, 300, 300]);
+    }
+
+    #[test]
+    fn a_lane_that_is_refused_is_probed_every_half_a_minute() {
+        let mut breaker = Breaker::default();
+        let pauses = [0, 100, 200, 300].map(|at| fail(&mut breaker, ErrorKind::AccessDenied, at, 0, false));
+        assert_eq!(pauses, [10, 20, 30, 30]);
     }
 
     #[test]

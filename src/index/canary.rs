@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::directory::Tenant;
 use super::sent::Sent;
 use crate::clock::Now;
-use crate::ecs::ErrorKind;
+use crate::ecs::{ErrorKind, Scope};
 use crate::observation::Failure;
 
 /// Canaries that must all fail before a lane is blamed, of as many namespaces, so that none of those can have it blamed.
@@ -33,7 +33,7 @@ pub(super) struct FailedRequest {
 pub(super) struct CanaryCheck {
     held: Vec<FailedRequest>,
     asked: Vec<(Tenant, u32)>,
-    failed: Vec<Tenant>,
+    failed: Vec<(Tenant, Scope)>,
     last: Duration,
 }
 
@@ -78,16 +78,31 @@ impl CanaryCheck {
     }
 
     /// An id that was answered before has failed alone: it counts as a canary, whatever it was asked for.
-    pub(super) fn fail(&mut self, tenant: Tenant, id: u32) {
+    pub(super) fn fail(&mut self, tenant: Tenant, id: u32, scope: Scope) {
         if !self.has_asked_id(id) {
             self.asked.push((tenant, id));
         }
-        self.failed.push(tenant);
+        self.failed.push((tenant, scope));
     }
 
-    /// The namespaces of the canaries that failed.
-    pub(super) fn failed(&self) -> &[Tenant] {
-        &self.failed
+    /// What the canaries that failed tell of the lane: it is refused only if all of them were. None without one.
+    pub(super) fn verdict(&self) -> Option<Scope> {
+        let is_refusal = |(_, scope): &(Tenant, Scope)| *scope == Scope::Refusal;
+        let all_refused = self.failed.iter().all(is_refusal);
+        self.failed.first().map(|_| if all_refused { Scope::Refusal } else { Scope::Failure })
+    }
+
+    /// The namespaces of the canaries that failed so.
+    pub(super) fn failed(&self, how: Scope) -> impl Iterator<Item = Tenant> {
+        self.failed.iter().filter(move |(_, scope)| *scope == how).map(|(tenant, _)| *tenant)
+    }
+
+    /// Lets go of the newest request for a canary that failed so.
+    pub(super) fn take_canary(&mut self, how: Scope) -> Option<FailedRequest> {
+        let is_it = |request: &FailedRequest| {
+            request.kind.scope() == how && matches!(request.ids[..], [id] if self.has_asked_id(id))
+        };
+        self.held.iter().rposition(is_it).map(|place| self.held.remove(place))
     }
 
     /// The ids that are held.

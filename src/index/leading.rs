@@ -239,4 +239,32 @@ mod tests {
         world.run(secs(1));
         assert_eq!((world.told("t-1"), world.index.status_queue()), (vec!["TaskRunning"], 0));
     }
+
+    #[test]
+    fn a_leader_that_stood_still_writes_over_no_end_that_another_has_told() {
+        let mut world = World::new();
+        world.create("t-1");
+        world.run(secs(15));
+        world.tasks.insert("t-1".into(), "Pending");
+        world.unanswered = Some(Vec::new());
+        // It has decided, and stands still before it writes; meanwhile another leads and tells the end.
+        world.unstorable.insert("t-1".into());
+        world.run(secs(11));
+        world.answer_writes();
+        let mut status = world.objects["t-1"]["status"].clone();
+        status["phase"] = json!("Succeeded");
+        status["status"] = json!("Succeeded");
+        let condition = |type_: &str| {
+            json!({"type": type_, "status": "True", "reason": "TaskSucceeded",
+            "message": "the task succeeded", "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1})
+        };
+        status["conditions"] = json!([condition("Ready"), condition("Finished")]);
+        status["completionTime"] = json!("2026-01-01T00:00:00Z");
+        let spec = world.objects["t-1"]["spec"].clone();
+        world.store("t-1", spec, status);
+        (world.unstorable, world.unanswered) = (Default::default(), None);
+        world.run(secs(120));
+        assert_eq!(world.phase("t-1"), "Succeeded");
+        assert_eq!((world.told("t-1"), world.index.status_queue()), (vec!["TaskRunning"], 0));
+    }
 }

@@ -84,7 +84,7 @@ pub(super) struct World {
     version: u64,
     pub(super) writes: Vec<Stored>,
     /// Objects whose status the API server fails to store, and when it did.
-    unstorable: BTreeSet<String>,
+    pub(super) unstorable: BTreeSet<String>,
     failures: Vec<(Duration, String)>,
     /// While it is some, the API server stores what is written, but answers only when told to.
     pub(super) unanswered: Option<Vec<(EntryKey, Revision, Written)>>,

@@ -66,6 +66,21 @@ impl Pending {
         Self { unseen, ..Self::default() }
     }
 
+    /// Whether a decided status is not stored yet, nor being written.
+    pub(super) fn has_decision(&self) -> bool {
+        self.change.is_some()
+    }
+
+    /// Whether a status is being written.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.in_flight
+    }
+
+    /// Gives up on a decided status: another leader has told the end meanwhile.
+    pub(super) fn drop_decision(&mut self) {
+        (self.change, self.announce) = (None, false);
+    }
+
     /// Forgets failures: what the watch has brought since may have healed them.
     pub(super) fn hope(&mut self) {
         self.failures = 0;
