@@ -36,11 +36,13 @@ pub(super) enum Finding {
 }
 
 impl Lane {
-    /// A request was answered: the lane is well. Returns whether that is news, and what it tells of requests that failed.
+    /// A request was answered: the lane is well, and so are its ids if the answer is of use. Returns whether the first is
+    /// news, and what it tells of requests that failed.
     pub(super) fn succeeded(
         &mut self,
         ids: &[u32],
         sent: Sent,
+        is_of_use: bool,
         begun: Duration,
         now: Duration,
     ) -> (bool, Vec<Finding>) {
@@ -49,16 +51,9 @@ impl Lane {
         self.failures = 0;
         self.answered = self.answered.max(Some(begun));
         self.rate.recover();
-        self.note_canaries(ids);
-        match sent {
-            Sent::Unsettled(tenant) => {
-                self.ring_of(ids[0]).unsettled.completed(tenant, true);
-            }
-            Sent::Isolated => {
-                let tenants = self.tenants_of(ids);
-                self.ring_of(ids[0]).isolation.answered(tenants.into_iter());
-            }
-            Sent::Shared | Sent::Canary | Sent::Probe | Sent::Alone => {}
+        self.load.recover();
+        if is_of_use {
+            self.are_well(ids, sent);
         }
         (recovered, self.release(begun, now))
     }
@@ -69,6 +64,9 @@ impl Lane {
             return vec![self.open(request, now)];
         }
         match (self.breaker.kind().map(ErrorKind::scope), request.kind.scope()) {
+            (Some(Scope::Refusal), Scope::Refusal) if !self.is_telling(&request.ids) => {
+                return self.still_refused(request.ids, request.begun.mono, now);
+            }
             (Some(Scope::Refusal), _) | (Some(Scope::Failure), Scope::Failure) => return vec![self.open(request, now)],
             // The API speaks again, if only to refuse this request: the outage is over.
             (Some(Scope::Lane | Scope::Failure), _) => self.breaker = Breaker::default(),
@@ -84,7 +82,7 @@ impl Lane {
             }
         }
         // Of these it is known that they make requests fail: that they do it again tells nothing of the lane.
-        if request.sent.is_special() {
+        if request.sent.is_of_suspects() {
             return self.blame(request, now);
         }
         self.hold(request);
@@ -144,8 +142,9 @@ impl Lane {
         let unprobed = || in_turn().filter(|tenant| !self.breaker.has_probed(*tenant));
         // An id that was answered before tells most; one that is refused anyway tells least.
         let canaries = unprobed().chain(in_turn()).filter_map(|tenant| self.canary_of(tenant));
+        let refused = unprobed().chain(in_turn()).filter_map(|tenant| self.answered_of(tenant));
         let others = unprobed().chain(in_turn()).filter_map(|tenant| self.any_of(tenant));
-        let (tenant, key) = canaries.chain(others).next()?;
+        let (tenant, key) = canaries.chain(refused).chain(others).next()?;
         self.leave(key);
         self.last_canary = Some(tenant);
         Some(Picked { subjects: vec![key], sent: Sent::Probe, due: None })
@@ -222,7 +221,7 @@ impl Lane {
         let held = self.check.take().map(CanaryCheck::into_held).unwrap_or_default();
         probed.extend(match ids[..] {
             // That an id is refused which was never answered tells nothing of its namespace.
-            [key] if kind.scope() != Scope::Refusal || self.subjects[key as usize].is_good() => {
+            [key] if kind.scope() != Scope::Refusal || self.is_telling(&ids) => {
                 Some(self.subjects[key as usize].tenant)
             }
             _ => None,
@@ -232,19 +231,38 @@ impl Lane {
         ids.into_iter().chain(held).chain(parts).for_each(|key| self.put_back(key, now));
         if let ErrorKind::Throttled { retry_after } = kind {
             self.rate.throttled(now + retry_after.unwrap_or_default());
+            self.load.throttled(now + retry_after.unwrap_or_default());
         }
+        let since = self.keep_open(kind, begun.mono, &probed, now);
+        Finding::Outage { begun, since, kind, failure }
+    }
+
+    /// What was refused while the lane is refused tells nothing new: it may be refused for its own sake.
+    fn still_refused(&mut self, ids: Vec<u32>, begun: Duration, now: Duration) -> Vec<Finding> {
+        ids.into_iter().for_each(|key| self.put_back(key, now));
+        if let Some(kind) = self.breaker.kind() {
+            self.keep_open(kind, begun, &[], now);
+        }
+        Vec::new()
+    }
+
+    fn keep_open(&mut self, kind: ErrorKind, begun: Duration, probed: &[Tenant], now: Duration) -> Duration {
         let spacing = Spacing { interval: self.interval, healthy: self.healthy_spacing() };
         let unprobed = |tenant: Tenant| !probed.contains(&tenant) && !self.breaker.has_probed(tenant);
         let unprobed = self.namespaces.iter().any(|it| unprobed(it) && self.may_probe(it, kind));
-        let since = self.breaker.failed(kind, begun.mono, now, &probed, unprobed, spacing);
-        Finding::Outage { begun, since, kind, failure }
+        self.breaker.failed(kind, begun, now, probed, unprobed, spacing)
+    }
+
+    /// Whether the failure of these ids tells something of the lane: it is one alone that was answered before.
+    fn is_telling(&self, ids: &[u32]) -> bool {
+        matches!(*ids, [key] if self.subjects[key as usize].was_answered())
     }
 
     /// One of the ids of a request makes it fail.
     fn blame(&mut self, request: FailedRequest, now: Duration) -> Vec<Finding> {
         let FailedRequest { ref ids, sent, .. } = request;
         match sent {
-            Sent::Isolated => {
+            Sent::Isolated | Sent::Healing => {
                 let tenants = self.tenants_of(ids);
                 self.ring_of(ids[0]).isolation.failed(tenants.into_iter());
             }
@@ -256,7 +274,7 @@ impl Lane {
         }
         match ids[..] {
             [key] => {
-                if self.answered.is_some() && !sent.is_special() {
+                if self.answered.is_some() && !sent.is_of_suspects() {
                     self.spoilers.count(key, now);
                 }
                 vec![Finding::Poison(request)]
@@ -280,7 +298,7 @@ impl Lane {
         let parts = cut(ids.into_iter().map(|key| (self.subjects[key as usize].tenant, key)).collect());
         for part in parts {
             match sent {
-                Sent::Isolated => {
+                Sent::Isolated | Sent::Healing => {
                     self.mark_part(&part);
                     self.ring_of(part[0]).isolation.add_part(part);
                 }
@@ -340,6 +358,21 @@ impl Lane {
         }
     }
 
+    /// The answer to a request tells of its ids.
+    fn are_well(&mut self, ids: &[u32], sent: Sent) {
+        self.note_canaries(ids);
+        match sent {
+            Sent::Unsettled(tenant) => {
+                self.ring_of(ids[0]).unsettled.completed(tenant, true);
+            }
+            Sent::Isolated | Sent::Healing => {
+                let tenants = self.tenants_of(ids);
+                self.ring_of(ids[0]).isolation.answered(tenants.into_iter());
+            }
+            Sent::Shared | Sent::Canary | Sent::Probe | Sent::Alone => {}
+        }
+    }
+
     /// Keeps ids that were answered as canaries.
     fn note_canaries(&mut self, ids: &[u32]) {
         let tenant = |key: &u32| self.subjects.get(*key as usize).map(|subject| subject.tenant);
@@ -388,9 +421,20 @@ impl Lane {
         first.map(|key| (tenant, key))
     }
 
+    /// An id of a namespace that was answered once, be it refused since.
+    fn answered_of(&self, tenant: Tenant) -> Option<(Tenant, u32)> {
+        let may_be_asked = |key: &u32| {
+            self.subjects.get(*key as usize).is_some_and(|subject| {
+                let waits = !matches!(subject.place, Place::Part | Place::Flying { .. });
+                waits && subject.tenant == tenant && subject.was_answered()
+            })
+        };
+        self.namespaces.canaries_of(tenant).find(may_be_asked).map(|key| (tenant, key))
+    }
+
     /// Whether a probe of a namespace tells something: that an id is refused that was never answered does not.
     fn may_probe(&self, tenant: Tenant, kind: ErrorKind) -> bool {
-        kind.scope() == Scope::Failure || self.canary_of(tenant).is_some()
+        kind.scope() == Scope::Failure || self.answered_of(tenant).is_some()
     }
 
     fn tenants_of(&self, ids: &[u32]) -> Vec<Tenant> {

@@ -9,6 +9,17 @@ use super::turns::{Turns, Waiting};
 use crate::clock::Moment;
 use crate::schedule::BATCH;
 
+/// A namespace whose next request may hold so many ids has answered four times in a row: it heals with the calls of what
+/// is well.
+const PROVEN: usize = 16;
+
+/// Where a lane has nothing but isolated ids one of them is asked for as often, however slowly each of them is: the
+/// account may lack a permission that comes back.
+const SCOUT: Duration = Duration::from_secs(30);
+
+/// Isolated ids that say so much of the account, as many as canaries do.
+const MANY: usize = 3;
+
 /// The isolated ids of one kind in a lane.
 pub(super) struct Isolation {
     waiting: Turns,
@@ -20,6 +31,8 @@ pub(super) struct Isolation {
     crowd: usize,
     /// Whether the last request was for ids that heal: with others due they take turns.
     healed_last: bool,
+    /// When the last request was taken.
+    last: Duration,
 }
 
 impl Default for Isolation {
@@ -30,6 +43,7 @@ impl Default for Isolation {
             healing: BTreeMap::new(),
             crowd: 1,
             healed_last: false,
+            last: Duration::ZERO,
         }
     }
 }
@@ -73,8 +87,36 @@ impl Isolation {
         self.waiting.first()
     }
 
+    /// Whether there are ids of namespaces that have proven themselves.
+    pub(super) fn has_proven(&self) -> bool {
+        let proven = self.healing.iter().filter(|(_, size)| **size >= PROVEN);
+        proven.into_iter().any(|(tenant, _)| self.waiting.first_of(*tenant).is_some())
+    }
+
+    /// Takes ids of namespaces that have proven themselves.
+    pub(super) fn take_proven(&mut self) -> Vec<u32> {
+        self.take_healing(PROVEN).into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// When one is to be asked for though none is due, where the lane has no other ids.
+    pub(super) fn scout_at(&self) -> Option<Duration> {
+        (self.waiting.len() >= MANY).then(|| self.last + SCOUT)
+    }
+
+    /// Takes the one that is due next.
+    pub(super) fn take_scout(&mut self, now: Duration) -> Vec<u32> {
+        self.last = now;
+        self.waiting.take_early().into_iter().map(|(_, id)| id).collect()
+    }
+
     /// Takes the ids of the next request; none where nothing is due.
     pub(super) fn take(&mut self, now: Duration) -> Vec<u32> {
+        let taken = self.take_due(now);
+        self.last = if taken.is_empty() { self.last } else { now };
+        taken
+    }
+
+    fn take_due(&mut self, now: Duration) -> Vec<u32> {
         if let Some(part) = self.parts.pop_front() {
             return part;
         }
@@ -83,7 +125,7 @@ impl Isolation {
             waiting.take_one_of_each(now.into(), *crowd, |tenant| !healing.contains_key(&tenant))
         };
         let taken = if self.healed_last { others(self) } else { Vec::new() };
-        let taken = if taken.is_empty() { self.take_healing() } else { taken };
+        let taken = if taken.is_empty() { self.take_healing(1) } else { taken };
         self.healed_last = !self.healed_last;
         let taken = if taken.is_empty() { others(self) } else { taken };
         taken.into_iter().map(|(_, id)| id).collect()
@@ -112,10 +154,10 @@ impl Isolation {
         self.healing.keys().any(|tenant| self.waiting.first_of(*tenant).is_some())
     }
 
-    /// Ids that heal, due or not.
-    fn take_healing(&mut self) -> Vec<Waiting> {
+    /// Ids that heal, due or not, of namespaces of which a request may hold as many.
+    fn take_healing(&mut self, least: usize) -> Vec<Waiting> {
         let mut taken = Vec::new();
-        for (&tenant, &size) in &self.healing {
+        for (&tenant, &size) in self.healing.iter().filter(|(_, size)| **size >= least) {
             let most = size.min(BATCH - taken.len());
             taken.extend(self.waiting.take_from(tenant, most, Moment::MAX));
         }

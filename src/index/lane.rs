@@ -50,6 +50,9 @@ pub(super) struct Lane {
     pub(super) resources: Ring,
     last_were_tasks: bool,
     pub(super) rate: Rate,
+    /// The calls that were made, pages of what may make requests fail included: they delay nobody else, but the next of
+    /// their kind.
+    pub(super) load: Rate,
     pub(super) breaker: Breaker,
     /// What is told to everyone here while the lane fails.
     trouble: Option<Failure>,
@@ -106,6 +109,7 @@ impl Lane {
             resources: Ring::default(),
             last_were_tasks: false,
             rate: Rate::new(qps, BURST),
+            load: Rate::new(qps, BURST),
             breaker: Breaker::default(),
             trouble: None,
             check: None,
@@ -215,7 +219,7 @@ impl Lane {
         if self.breaker.probes_single_ids() {
             return (!self.is_empty()).then(|| ready(self.breaker.next_probe()));
         }
-        let shared = self.askable().filter_map(Ring::shared_at);
+        let shared = [self.tasks.shared_at(), self.images_at()].into_iter().flatten();
         let later = self.askable().filter_map(Ring::later_at);
         let ready = shared.chain(later).chain(self.canary_at()).min().map(ready);
         let next = [ready, self.special_at()].into_iter().flatten().min();
@@ -230,6 +234,7 @@ impl Lane {
             self.subjects[key as usize].place = Place::Flying { again: None };
         }
         self.rate.take(now);
+        self.load.take(now);
         self.in_flight += 1;
         self.special_in_flight += usize::from(sent.is_special());
         self.images_in_flight += usize::from(batch.is_of_images());
@@ -239,8 +244,10 @@ impl Lane {
 
     /// More HTTP requests were made for one question than the one it was charged with.
     pub(super) fn charge(&mut self, more: u32, sent: Sent, now: Duration) {
-        (0..more).for_each(|_| self.rate.take(now));
-        if sent.is_special() {
+        (0..more).for_each(|_| self.load.take(now));
+        if !sent.is_special() {
+            (0..more).for_each(|_| self.rate.take(now));
+        } else {
             let owed = i32::try_from(more).unwrap_or(i32::MAX).saturating_mul(SHARED_PER_SPECIAL);
             self.credit = self.credit.saturating_sub(owed).max(-MOST_OWED);
         }
@@ -339,7 +346,7 @@ impl Lane {
         }
         let is_due = |at: Option<Duration>| at.is_some_and(|at| at <= now);
         let tasks = is_due(self.tasks.shared_at());
-        let resources = self.may_ask_images() && is_due(self.resources.shared_at());
+        let resources = is_due(self.images_at());
         let shared = tasks || resources;
         let special = is_due(self.special_at()) && (!shared || self.credit >= SHARED_PER_SPECIAL);
         if special {
@@ -355,7 +362,7 @@ impl Lane {
     }
 
     fn pick_special(&mut self, now: Duration) -> Option<Picked> {
-        let images = self.may_ask_images();
+        let images = self.may_ask_images() && self.load.idle_at() <= now;
         let images_first = images && self.last_were_tasks;
         let first = if images_first { self.resources.pick_special(now) } else { self.tasks.pick_special(now) };
         let is_first = first.is_some();
@@ -367,6 +374,13 @@ impl Lane {
         };
         self.last_were_tasks = images_first != is_first;
         picked
+    }
+
+    /// When the next image is to be asked for that is well. All calls that were made count for it, as nobody knows how many
+    /// pages an answer about images has.
+    fn images_at(&self) -> Option<Duration> {
+        let at = self.resources.shared_at().filter(|_| self.may_ask_images())?;
+        Some(at.max(self.load.ready_at()))
     }
 
     /// The queues that may be asked from now.
@@ -385,7 +399,9 @@ impl Lane {
         if self.special_in_flight >= (self.most_in_flight / 2).max(1) {
             return None;
         }
-        let at = self.askable().filter_map(Ring::special_at).min()?;
+        let images = Some(&self.resources).filter(|_| self.may_ask_images()).and_then(Ring::special_at);
+        let images = images.map(|at| at.max(self.load.idle_at()));
+        let at = [self.tasks.special_at(), images].into_iter().flatten().min()?;
         let has_share = self.credit >= SHARED_PER_SPECIAL;
         Some(at.max(if has_share { self.rate.ready_at() } else { self.rate.idle_at() }))
     }

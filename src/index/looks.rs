@@ -111,12 +111,13 @@ impl Index {
 
     fn observe_answer(&mut self, question: Question, answer: &Answer, now: Now) -> Vec<Finding> {
         let Question { lane, subjects, sent, batch, begun, .. } = question;
-        let (recovered, mut findings) = self.lanes[lane].succeeded(&subjects, sent, begun.mono, now.mono);
+        let is_of_use = answer.complete || !batch.is_of_images();
+        let (recovered, mut findings) = self.lanes[lane].succeeded(&subjects, sent, is_of_use, begun.mono, now.mono);
         if recovered {
             self.credentials_accepted(lane);
         }
         let tasks = by_subject(&batch, &answer.tasks);
-        if let (false, Batch::Resources(_)) = (answer.complete, &batch) {
+        if !is_of_use {
             let told = |&image: &u32| {
                 (self.lanes[lane].tenant_of(image), tasks_of(&tasks, self.lanes[lane].text_of(image)).len())
             };

@@ -60,6 +60,8 @@ pub(super) struct Ring {
     next_round: Duration,
     /// With new ids and regular ones in need they take turns, so neither keeps the other waiting.
     last_was_express: bool,
+    /// So do ids that heal.
+    last_was_healing: bool,
     /// The kind of the last request for what may make requests fail.
     last_special: usize,
     /// All ids of this kind, wherever they are.
@@ -140,7 +142,7 @@ impl Ring {
 
     /// When there is something to ask for next that is well.
     pub(super) fn shared_at(&self) -> Option<Duration> {
-        if !self.parts.is_empty() {
+        if !self.parts.is_empty() || self.isolation.has_proven() {
             return Some(Duration::ZERO);
         }
         let round = self.round.first().map(|due| due.max(self.next_round));
@@ -149,7 +151,8 @@ impl Ring {
 
     /// When there is something to ask for next that may make requests fail.
     pub(super) fn special_at(&self) -> Option<Duration> {
-        [self.unsettled.next_at(), self.isolation.next_at(), self.alone.first()].into_iter().flatten().min()
+        let due = [self.unsettled.next_at(), self.isolation.next_at(), self.alone.first(), self.scout_at()];
+        due.into_iter().flatten().min()
     }
 
     /// When the next slow pause is over.
@@ -162,6 +165,20 @@ impl Ring {
         if let Some(subjects) = self.parts.pop_front() {
             return Some(Picked { subjects, sent: Sent::Shared, due: Some(now) });
         }
+        let heals = self.isolation.has_proven();
+        if heals && !self.last_was_healing {
+            self.last_was_healing = true;
+            return Some(self.pick_healing());
+        }
+        self.last_was_healing = false;
+        self.pick_well(now, interval).or_else(|| heals.then(|| self.pick_healing()))
+    }
+
+    fn pick_healing(&mut self) -> Picked {
+        Picked { subjects: self.isolation.take_proven(), sent: Sent::Healing, due: None }
+    }
+
+    fn pick_well(&mut self, now: Duration, interval: Duration) -> Option<Picked> {
         let express_first = !self.last_was_express;
         let taken = if express_first { self.take_express(now) } else { self.take_round(now, interval) };
         let is_first = !taken.is_empty();
@@ -178,7 +195,7 @@ impl Ring {
 
     /// Takes the ids of the next question about what may make requests fail; none where nothing is due.
     pub(super) fn pick_special(&mut self, now: Duration) -> Option<Picked> {
-        (1..=3).find_map(|turn| {
+        let picked = (1..=3).find_map(|turn| {
             let kind = (self.last_special + turn) % 3;
             let (sent, subjects) = match kind {
                 0 => self.unsettled.take(now).map(|(tenant, ids)| (Sent::Unsettled(tenant), ids))?,
@@ -190,7 +207,15 @@ impl Ring {
             }
             self.last_special = kind;
             Some(Picked { subjects, sent, due: None })
+        });
+        picked.or_else(|| {
+            self.scout_at().filter(|at| *at <= now)?;
+            Some(Picked { subjects: self.isolation.take_scout(now), sent: Sent::Isolated, due: None })
         })
+    }
+
+    fn scout_at(&self) -> Option<Duration> {
+        self.isolation.scout_at().filter(|_| self.regular() == 0)
     }
 
     fn express_at(&self) -> Option<Duration> {

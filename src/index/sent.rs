@@ -15,6 +15,8 @@ pub(super) enum Sent {
     Unsettled(Tenant),
     /// Ids that were refused.
     Isolated,
+    /// Ids that were refused, of namespaces of which several were just answered again.
+    Healing,
     /// One id whose answer means more if nothing else was asked for.
     Alone,
 }
@@ -24,15 +26,20 @@ impl Sent {
     pub(super) fn unsettled(self) -> Option<Tenant> {
         match self {
             Self::Unsettled(tenant) => Some(tenant),
-            Self::Shared | Self::Canary | Self::Probe | Self::Isolated | Self::Alone => None,
+            Self::Shared | Self::Canary | Self::Probe | Self::Isolated | Self::Healing | Self::Alone => None,
         }
     }
 
     /// Whether it takes from the share of what makes requests fail: at most one call in four while others are due.
     pub(super) fn is_special(self) -> bool {
         match self {
-            Self::Shared | Self::Canary | Self::Probe => false,
+            Self::Shared | Self::Canary | Self::Probe | Self::Healing => false,
             Self::Unsettled(_) | Self::Isolated | Self::Alone => true,
         }
+    }
+
+    /// Whether its failure is no evidence against the lane, as its ids have made requests fail before.
+    pub(super) fn is_of_suspects(self) -> bool {
+        self.is_special() || self == Self::Healing
     }
 }

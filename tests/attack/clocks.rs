@@ -7,19 +7,16 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 /// What a process can read at a moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clocks {
-    /// Since the process started, without the time in which the machine slept.
-    pub(crate) mono: Duration,
-    /// Since the process started, with it.
+    /// Since the process started, the time in which the machine slept included.
     pub(crate) boot: Duration,
     /// The time of day as the machine has it.
     pub(crate) wall: Timestamp,
 }
 
-/// A machine, whose clock on the wall may be wrong and whose monotonic clock stands still while it sleeps. A machine
-/// that is paused from outside does not notice: all of its clocks stand still.
+/// A machine, whose clock on the wall may be wrong. The clock that the program counts on goes on while the machine
+/// sleeps; one that is paused from outside does not notice: all of its clocks stand still.
 #[derive(Debug, Default)]
 pub(crate) struct Machine {
-    slept: Duration,
     paused: Duration,
     shift: SignedDuration,
 }
@@ -27,35 +24,24 @@ pub(crate) struct Machine {
 /// What the clocks of a machine were when a process started.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start {
-    mono: Duration,
     boot: Duration,
 }
 
 impl Machine {
     /// What a process reads that started then.
     pub(crate) fn read(&self, now: Duration, start: Start) -> Clocks {
-        let Start { mono, boot } = self.start(now);
-        Clocks {
-            mono: mono.saturating_sub(start.mono),
-            boot: boot.saturating_sub(start.boot),
-            wall: wall(boot) + self.shift,
-        }
+        let Start { boot } = self.start(now);
+        Clocks { boot: boot.saturating_sub(start.boot), wall: wall(boot) + self.shift }
     }
 
     /// What a process keeps that starts now.
     pub(crate) fn start(&self, now: Duration) -> Start {
-        let boot = self.boot(now);
-        Start { mono: boot.saturating_sub(self.slept), boot }
+        Start { boot: self.boot(now) }
     }
 
     /// The clock that goes on while the machine sleeps.
     pub(crate) fn boot(&self, now: Duration) -> Duration {
         now.saturating_sub(self.paused)
-    }
-
-    /// It slept this long.
-    pub(crate) fn sleep(&mut self, time: Duration) {
-        self.slept += time;
     }
 
     /// It was paused this long, from outside.

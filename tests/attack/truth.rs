@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clocks::secs;
 use crate::cloud::{HANG, Ill, MOST_PAGES, Stage, Thing, Trouble};
 use crate::record::{Call, Record, Told};
-use crate::scenario::{Object, Scenario, Secret, Target};
+use crate::scenario::{Act, Object, Scenario, Secret, Target};
 
 /// From when to when.
 pub(crate) type Window = (Duration, Duration);
@@ -205,6 +205,15 @@ impl<'a> Run<'a> {
         calls.find(|call| call.begun >= trouble.to).map(|call| call.begun)
     }
 
+    /// The longest pause of a machine that ended shortly before a moment.
+    pub(crate) fn pause_before(&self, at: Duration) -> Duration {
+        let pauses = self.scenario.acts.iter().filter_map(|(from, act)| match act {
+            Act::Pause(time) if *from <= at && at <= *from + *time + secs(30) => Some(*time),
+            _ => None,
+        });
+        pauses.max().unwrap_or_default()
+    }
+
     fn recovery(&self, trouble: &Trouble) -> Duration {
         let interval = self.scenario.limits.interval;
         let pause = (trouble.to - trouble.from + interval).min(secs(300).max(interval)) + HANG;
@@ -213,14 +222,14 @@ impl<'a> Run<'a> {
                 pause + secs(seconds.unwrap_or(0)) + secs(60).mul_f64(4.0 / self.scenario.limits.qps)
             }
             Ill::Hangs | Ill::Unreachable | Ill::Page(_) => pause,
-            // Where canaries are refused too the lane is probed like any that fails; else, and after a restart, all ids
-            // are asked alone, one after the other. Either way they come back by doubling once the first was answered.
-            Ill::Denied => pause + self.healing(trouble.account),
+            // Where canaries are refused too the lane is probed every half a minute; else, and after a restart, all ids are
+            // asked alone, one after the other. Either way they come back by doubling once the first was answered.
+            Ill::Denied => pause.min(secs(30).max(interval)) + self.healing(trouble.account),
         }
     }
 
-    /// How long the ids of an account may take to come back after the first answer that shows its permission: a minute for 4,000 ids at four calls
-    /// a second, in proportion for more of them or a lower rate.
+    /// How long the ids of an account may take to come back after the first answer that shows its permission: a minute for
+    /// 4,000 ids at four calls a second, in proportion for more of them or a lower rate.
     pub(crate) fn healing(&self, account: usize) -> Duration {
         let (ids, _) = self.accounts[&account];
         let share = (4.0 / self.scenario.limits.qps * ids as f64 / 4_000.0).max(1.0);

@@ -103,7 +103,7 @@ enum Event {
 #[derive(Clone, Copy)]
 enum Rest {
     Nothing,
-    Sleeps(Duration),
+    Sleeps,
     IsPaused(Duration),
 }
 
@@ -444,7 +444,7 @@ impl<'a> World<'a> {
                 }
             }
             Act::Stop(time) => self.stops(time, Rest::Nothing),
-            Act::Sleep(time) => self.stops(time, Rest::Sleeps(time)),
+            Act::Sleep(time) => self.stops(time, Rest::Sleeps),
             Act::Pause(time) => self.stops(time, Rest::IsPaused(time)),
             Act::SetClock(ahead) => {
                 let machine = self.leader().map_or(0, |process| self.processes[process].machine);
@@ -519,8 +519,7 @@ impl<'a> World<'a> {
     fn continues(&mut self, number: usize, rest: Rest) {
         let process = &mut self.processes[number];
         match rest {
-            Rest::Nothing => {}
-            Rest::Sleeps(time) => self.machines[process.machine].sleep(time),
+            Rest::Nothing | Rest::Sleeps => {}
             Rest::IsPaused(time) => self.machines[process.machine].pause(time),
         }
         process.cut_off = !matches!(rest, Rest::Nothing);
