@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clocks::secs;
 use crate::cloud::{Ill, Stage, Trouble};
 use crate::record::Told;
-use crate::scenario::{Object, Secret};
+use crate::scenario::{FUTURE, Object, Secret};
 use crate::truth::{Run, SLACK};
 
 /// How often something was checked and held, or what speaks against it.
@@ -41,6 +41,7 @@ pub(crate) const STATEMENTS: &[Statement] = statements![
     every_image_task_shows_the_truth_in_the_end
     what_is_refused_or_breaks_answers_is_told_so
     nobody_wrote_after_its_term
+    what_has_a_field_of_the_future_was_not_asked_for
 ];
 
 /// Checks all statements.
@@ -428,6 +429,19 @@ fn what_is_refused_or_breaks_answers_is_told_so(run: &Run<'_>) -> Verdict {
         checked += 1;
         let told = run.told_of(place).last().map(|told| told.reason.as_str());
         holds(told == Some(expected), || format!("{} tells {told:?}, but {expected} is true", run.name(place)))?;
+    }
+    Ok(checked)
+}
+
+/// What has a field in its spec that this version does not know is told so, and the cloud is not asked for it.
+fn what_has_a_field_of_the_future_was_not_asked_for(run: &Run<'_>) -> Verdict {
+    let mut checked = 0;
+    let of_future = run.scenario.objects.iter().enumerate().filter(|(_, object)| object.namespace == FUTURE);
+    for (place, object) in of_future {
+        checked += 1;
+        let asked = run.record.calls.iter().any(|call| call.asked.ids.iter().any(|id| id == object.id()));
+        let told = run.told_of(place).all(|told| told.reason == "InvalidSpec") && run.told_of(place).next().is_some();
+        holds(!asked && told, || format!("{} was asked for: {asked}, and told so: {told}", run.name(place)))?;
     }
     Ok(checked)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::clocks::wall;
-use crate::scenario::{Object, Target};
+use crate::scenario::{FUTURE, Object, Target};
 
 /// An ImageTask as it is stored.
 #[derive(Clone, Debug)]
@@ -95,6 +95,9 @@ impl StoredObject {
         spec["region"] = json!(object.region);
         if let Some(secret) = &object.secret {
             spec["credentialsRef"] = json!({"name": secret});
+        }
+        if object.namespace == FUTURE {
+            spec["keysOf"] = json!("somebody else");
         }
         if let Some(timeout) = object.timeout {
             spec["timeout"] = json!(format!("{}s", timeout.as_secs()));

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::SignedDuration;
 
 use crate::clocks::{millis, secs};
 use crate::cloud::{Cloud, Ill, Stage, Thing, Trouble};
-use crate::scenario::{Act, Limits, OWN, Object, REGION, Scenario, Secret, Target};
+use crate::scenario::{Act, FUTURE, Limits, OWN, Object, REGION, Scenario, Secret, Target};
 
 /// The shapes of runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,7 +162,7 @@ impl Plan {
             target,
             secret: self.secret.clone(),
             timeout,
-            honest,
+            honest: honest && namespace != FUTURE,
         });
         self.act(born, Act::Create(place));
         place
@@ -217,6 +217,10 @@ impl Plan {
     fn quiet(&mut self) {
         let count = self.dice.usize(1..=300);
         self.honest(count);
+        for n in 0..3 {
+            let life = self.life(900);
+            self.task(FUTURE, &format!("n-{n}"), life, Duration::ZERO);
+        }
         let restart = self.between(60, 400);
         self.restart(restart);
         self.starts_and_is_calm_by(400);

@@ -45,6 +45,9 @@ impl Object {
     }
 }
 
+/// The namespace whose ImageTasks have a field in their spec that this version does not know.
+pub(crate) const FUTURE: &str = "future";
+
 /// Namespace and name of an ImageTask or a Secret.
 pub(crate) type Name = (String, String);
 
