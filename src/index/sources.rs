@@ -93,7 +93,11 @@ impl Index {
             State::Failed(failure) => {
                 let failure = failure.clone();
                 self.wait(key, source);
-                self.judge(key, &Look { begun: now, seen: Observation::Failed(&failure) }, now);
+                // What was read longer ago may have been corrected: the reading that is due now tells.
+                let is_fresh = |begun: Duration| begun + self.settings.poll_interval > now.mono;
+                if self.sources[source].reads.begun().is_some_and(is_fresh) {
+                    self.judge(key, &Look { begun: now, seen: Observation::Failed(&failure) }, now);
+                }
                 self.sources[source].hurry(now.mono);
             }
         }
