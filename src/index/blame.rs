@@ -116,6 +116,8 @@ impl Lane {
     pub(super) fn canary_at(&self) -> Option<Duration> {
         let check = self.check.as_ref()?;
         match self.next_canary() {
+            // Parts of other requests tell as much, and are to be asked for anyway.
+            Some(_) if self.tasks.has_parts() || self.resources.has_parts() => None,
             Some(_) => check.next_at(),
             None => (self.in_flight == 0).then_some(Duration::ZERO),
         }

@@ -120,6 +120,11 @@ impl Ring {
         self.parts.push_back(part);
     }
 
+    /// Whether parts of requests that failed are to be asked for.
+    pub(super) fn has_parts(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
     /// Gives up on all parts of requests that failed.
     pub(super) fn take_parts(&mut self) -> Vec<u32> {
         let shared = std::mem::take(&mut self.parts).into_iter().flatten();
@@ -142,7 +147,7 @@ impl Ring {
 
     /// When there is something to ask for next that is well.
     pub(super) fn shared_at(&self) -> Option<Duration> {
-        if !self.parts.is_empty() || self.isolation.has_proven() {
+        if self.has_parts() || self.isolation.has_proven() {
             return Some(Duration::ZERO);
         }
         let round = self.round.first().map(|due| due.max(self.next_round));

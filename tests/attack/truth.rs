@@ -207,9 +207,9 @@ impl<'a> Run<'a> {
 
     /// The longest pause of a machine that ended shortly before a moment.
     pub(crate) fn pause_before(&self, at: Duration) -> Duration {
-        let pauses = self.scenario.acts.iter().filter_map(|(from, act)| match act {
-            Act::Pause(time) if *from <= at && at <= *from + *time + secs(30) => Some(*time),
-            _ => None,
+        let pauses = self.scenario.acts.iter().filter_map(|(from, act)| {
+            let Act::Pause(time) = act else { return None };
+            Some(*time).filter(|time| *from <= at && at <= *from + *time + secs(30))
         });
         pauses.max().unwrap_or_default()
     }
