@@ -16,6 +16,10 @@ use crate::reason::Reason;
 use crate::spec::{InvalidSpec, Spec, Target};
 use crate::status::Status;
 use crate::verdict::{Verdict, handled};
+use texts::{
+    LATE_AND_MISSING, LATE_AND_REFUSED, NO_TASK_OF_TYPE, ONLY_ENDED_TASKS, ONLY_OLDER_TASKS, POLICY_DENIED,
+    REGION_UNKNOWN, STATUS_UNKNOWN, SUSPENDED, TASK_FAILED, TASK_LOST, TASK_NOT_FOUND, TOO_LATE,
+};
 
 /// The graces of the status table.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +127,7 @@ fn is_unconfirmed(task: &Followed, verdict: &Verdict<'_>, look: &Look<'_>) -> bo
     let is_told = told.reason == *reason;
     // A word is unknown after a known one; the first that a task is seen in is told.
     let is_first = kind == TroubleKind::UnknownStatus && !has_known_word(task);
-    let is_repeated = |before: &Trouble| before.kind == kind && look.begun.mono > before.since.into();
+    let is_repeated = |before: &Trouble| before.kind == kind && look.begun.mono > Duration::from(before.since);
     let is_confirmed = task.trouble.as_deref().is_some_and(is_repeated);
     !(is_awaited || leaves_stalled || is_told || is_first || is_confirmed)
 }
@@ -322,30 +326,7 @@ fn finished(task: &Followed) -> Outcome {
     Outcome { status, trouble: None, next: Next::Never }
 }
 
-const TOO_LATE: &str =
-    "the timeout passed before the task ended: look at the task in the console, or raise the timeout";
-const LATE_AND_MISSING: &str = "the timeout passed, and the cloud does not know the task: check its id, its region and \
-    the account in the console";
-const LATE_AND_REFUSED: &str = "the timeout passed, and the cloud refuses to tell whether the task ended: look at the \
-    task in the console";
-const POLICY_DENIED: &str = "this namespace may not use the operator's own credentials: name a Secret in \
-    credentialsRef, or ask the administrator to add the namespace to --default-credentials-namespaces";
-const REGION_UNKNOWN: &str = "no region is named: create the ImageTask anew with spec.region, or ask the administrator \
-    to set --region";
-const SUSPENDED: &str = "not polled while spec.suspend is true";
-const STATUS_UNKNOWN: &str = "the task reports a status that is not known: it is followed on";
-const TASK_FAILED: &str = "the task failed: the cloud tells no reason, look at the task and its image in the console";
-const TASK_NOT_FOUND: &str = "the cloud does not know this task: check its id, its region and the account; it is \
-    looked for on";
-const NO_TASK_OF_TYPE: &str = "the cloud knows no task of this type for this image: check the image id, the type, the \
-    region and the account; it is looked for on";
-const ONLY_ENDED_TASKS: &str = "an older task of this type had ended before this ImageTask was created, and no other is \
-    there: polling continues; to pick one that has ended, create the ImageTask anew and set spec.startedAfter to a time \
-    before the call that started it";
-const ONLY_OLDER_TASKS: &str = "the tasks of this type for this image were created before spec.startedAfter, or at a time \
-    that cannot be read: polling continues; if one of them is meant, create the ImageTask anew with an earlier time";
-const TASK_LOST: &str = "the task was seen before and is now missing: it may have been deleted, or its record has \
-    expired; it is looked for on";
+mod texts;
 
 #[cfg(test)]
 mod tests;

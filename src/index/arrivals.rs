@@ -5,7 +5,7 @@ use arcstr::ArcStr;
 use super::entry::{Entry, Seat, Sighting};
 use super::key::{EntryKey, WatchId};
 use super::leading::Term;
-use super::writes::Pending;
+use super::pending::Pending;
 use super::{Index, is_done, key_of};
 use crate::api::ImageTaskView;
 use crate::clock::Now;

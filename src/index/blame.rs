@@ -12,9 +12,9 @@ use super::canary::{CanaryCheck, FailedRequest};
 use super::cut::cut;
 use super::directory::Tenant;
 use super::lane::Lane;
-use super::ring::{Picked, Place};
+use super::ring::Place;
 use super::sent::Sent;
-use crate::clock::{Moment, Now};
+use crate::clock::Now;
 use crate::ecs::{ErrorKind, Scope};
 use crate::observation::Failure;
 
@@ -112,60 +112,6 @@ impl Lane {
         Vec::new()
     }
 
-    /// When a canary is to be asked for, or it is seen that there is none any more.
-    pub(super) fn canary_at(&self) -> Option<Duration> {
-        let check = self.check.as_ref()?;
-        match self.next_canary() {
-            // Parts of other requests tell as much, and are to be asked for anyway.
-            Some(_) if self.tasks.has_parts() || self.resources.has_parts() => None,
-            Some(_) => check.next_at(),
-            None => (self.in_flight == 0).then_some(Duration::ZERO),
-        }
-    }
-
-    /// The next canary. If those that were to be asked for are gone meanwhile, what is held is asked for anew.
-    pub(super) fn pick_canary(&mut self, now: Duration) -> Option<Picked> {
-        let Some((tenant, key)) = self.next_canary() else {
-            let held = self.check.take().map(CanaryCheck::into_held).unwrap_or_default();
-            held.into_iter().flat_map(|request| request.ids).for_each(|key| self.put_back(key, now));
-            return None;
-        };
-        if self.subjects[key as usize].place != Place::Part {
-            self.leave(key);
-        }
-        self.check.as_mut()?.ask(tenant, key, now);
-        self.last_canary = Some(tenant);
-        Some(Picked { subjects: vec![key], sent: Sent::Canary, due: None })
-    }
-
-    /// The next probe of a lane whose breaker is open: an id of a namespace of which none was probed, if there is one.
-    pub(super) fn pick_probe(&mut self) -> Option<Picked> {
-        let in_turn = || self.namespaces.after(self.last_canary);
-        let unprobed = || in_turn().filter(|tenant| !self.breaker.has_probed(*tenant));
-        // An id that was answered before tells most; one that is refused anyway tells least.
-        let canaries = unprobed().chain(in_turn()).filter_map(|tenant| self.canary_of(tenant));
-        let refused = unprobed().chain(in_turn()).filter_map(|tenant| self.answered_of(tenant));
-        let others = unprobed().chain(in_turn()).filter_map(|tenant| self.any_of(tenant));
-        let (tenant, key) = canaries.chain(refused).chain(others).next()?;
-        self.leave(key);
-        self.last_canary = Some(tenant);
-        Some(Picked { subjects: vec![key], sent: Sent::Probe, due: None })
-    }
-
-    /// Settles a namespace if each of its ids was answered or is isolated.
-    pub(super) fn settle_namespace(&mut self, tenant: Tenant, tasks: bool, now: Duration) {
-        let ring = if tasks { &mut self.tasks } else { &mut self.resources };
-        if !ring.unsettled.settle(tenant, now) {
-            return;
-        }
-        for key in ring.unsettled.take_all(tenant) {
-            let subject = &mut self.subjects[key as usize];
-            subject.suspect = false;
-            let place = subject.place;
-            self.place(key, place);
-        }
-    }
-
     /// Holds a request until canaries have told whose fault it is.
     fn hold(&mut self, request: FailedRequest) {
         let alone = match request.ids[..] {
@@ -255,11 +201,6 @@ impl Lane {
         self.breaker.failed(kind, begun, now, probed, unprobed, spacing)
     }
 
-    /// Whether the failure of these ids tells something of the lane: it is one alone that was answered before.
-    fn is_telling(&self, ids: &[u32]) -> bool {
-        matches!(*ids, [key] if self.subjects[key as usize].was_answered())
-    }
-
     /// One of the ids of a request makes it fail.
     fn blame(&mut self, request: FailedRequest, now: Duration) -> Vec<Finding> {
         let FailedRequest { ref ids, sent, .. } = request;
@@ -326,40 +267,6 @@ impl Lane {
         }
     }
 
-    /// Asks for the ids of a namespace without those of others, until each was answered or is isolated; for an hour
-    /// where that happens again and again.
-    fn unsettle(&mut self, tenant: Tenant, like: u32, now: Duration) {
-        if !self.ring(like).unsettled.contains(tenant) {
-            let until = self.spoiling.count(tenant, now).unwrap_or_default();
-            self.ring_of(like).unsettled.add(tenant, until);
-        }
-        let ring = self.ring_of(like);
-        for key in ring.take_shared(tenant) {
-            let subject = &mut self.subjects[key as usize];
-            subject.suspect = true;
-            let place = subject.place;
-            self.place(key, place);
-            if self.subjects[key as usize].followers.len() > 1 {
-                self.settle_tenant(key);
-            }
-        }
-    }
-
-    /// Isolates those ids of a namespace that were never answered, whose turn to be asked comes sooner that way.
-    fn isolate_unanswered(&mut self, tenant: Tenant, asked: &[u32], now: Duration) {
-        let waiting = self.ring_of(asked[0]).unsettled.take_all(tenant);
-        for key in waiting {
-            if self.subjects[key as usize].followers.is_empty() {
-                self.forget(key);
-            } else if self.subjects[key as usize].was_answered() {
-                self.put_back(key, now);
-            } else {
-                self.subjects[key as usize].isolate();
-                self.place(key, Place::Isolated(Moment::from(now)));
-            }
-        }
-    }
-
     /// The answer to a request tells of its ids.
     fn are_well(&mut self, ids: &[u32], sent: Sent) {
         self.note_canaries(ids);
@@ -373,70 +280,6 @@ impl Lane {
             }
             Sent::Shared | Sent::Canary | Sent::Probe | Sent::Alone => {}
         }
-    }
-
-    /// Keeps ids that were answered as canaries.
-    fn note_canaries(&mut self, ids: &[u32]) {
-        let tenant = |key: &u32| self.subjects.get(*key as usize).map(|subject| subject.tenant);
-        for of_one in ids.chunk_by(|a, b| tenant(a) == tenant(b)) {
-            if let Some(tenant) = tenant(&of_one[0]) {
-                self.namespaces.answered(tenant, of_one.iter().copied());
-            }
-        }
-    }
-
-    /// The next canary: of a namespace of which none was asked for, or any other id that was answered before.
-    fn next_canary(&self) -> Option<(Tenant, u32)> {
-        let check = self.check.as_ref()?;
-        let in_turn = || self.namespaces.after(self.last_canary);
-        let of_another = in_turn().filter(|tenant| !check.has_asked(*tenant)).find_map(|it| self.canary_of(it));
-        let not_asked = |key: &u32| !check.has_asked_id(*key);
-        let any = || {
-            let known = in_turn().flat_map(|tenant| self.namespaces.canaries_of(tenant));
-            let found = known.chain(check.held_ids()).filter(not_asked).find(|key| self.may_be_canary(*key));
-            found.map(|key| (self.subjects[key as usize].tenant, key))
-        };
-        of_another.or_else(any)
-    }
-
-    fn has_canary(&self) -> bool {
-        self.namespaces.iter().any(|tenant| self.canary_of(tenant).is_some())
-    }
-
-    fn canary_of(&self, tenant: Tenant) -> Option<(Tenant, u32)> {
-        let is_its = |key: &u32| self.subjects.get(*key as usize).is_some_and(|subject| subject.tenant == tenant);
-        let mut canaries = self.namespaces.canaries_of(tenant).filter(is_its);
-        canaries.find(|key| self.may_be_canary(*key)).map(|key| (tenant, key))
-    }
-
-    /// Whether an id was answered before, and waits or is held.
-    fn may_be_canary(&self, key: u32) -> bool {
-        self.subjects.get(key as usize).filter(|subject| subject.is_good()).is_some_and(|subject| match subject.place {
-            Place::Express(_) | Place::Round(_) | Place::Later(_) => true,
-            Place::Part => self.check.as_ref().is_some_and(|check| check.held_ids().any(|held| held == key)),
-            Place::Isolated(_) | Place::Alone(_) | Place::Flying { .. } => false,
-        })
-    }
-
-    fn any_of(&self, tenant: Tenant) -> Option<(Tenant, u32)> {
-        let first = self.tasks.first_of(tenant).or_else(|| self.resources.first_of(tenant));
-        first.map(|key| (tenant, key))
-    }
-
-    /// An id of a namespace that was answered once, be it refused since.
-    fn answered_of(&self, tenant: Tenant) -> Option<(Tenant, u32)> {
-        let may_be_asked = |key: &u32| {
-            self.subjects.get(*key as usize).is_some_and(|subject| {
-                let waits = !matches!(subject.place, Place::Part | Place::Flying { .. });
-                waits && subject.tenant == tenant && subject.was_answered()
-            })
-        };
-        self.namespaces.canaries_of(tenant).find(may_be_asked).map(|key| (tenant, key))
-    }
-
-    /// Whether a probe of a namespace tells something: that an id is refused that was never answered does not.
-    fn may_probe(&self, tenant: Tenant, kind: ErrorKind) -> bool {
-        kind.scope() == Scope::Failure || self.answered_of(tenant).is_some()
     }
 
     fn tenants_of(&self, ids: &[u32]) -> Vec<Tenant> {

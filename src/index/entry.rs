@@ -7,7 +7,7 @@ use arcstr::ArcStr;
 use super::Announcement;
 use super::directory::Tenant;
 use super::key::{ObjectName, Uid, WatchId};
-use super::writes::Pending;
+use super::pending::Pending;
 use crate::api::conditions::Course;
 use crate::api::{ImageTaskView, Lenient, MAX_RECONCILE_REQUEST, RECONCILE_REQUESTED_AT, SpecView, StatusView};
 use crate::clock::Second;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::entry::{Entry, Sighting};
 use super::key::EntryKey;
-use super::writes::Pending;
+use super::pending::Pending;
 use super::{Index, is_done, key_of};
 use crate::clock::Now;
 use crate::status::Status;

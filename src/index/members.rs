@@ -8,6 +8,7 @@ use super::directory::Tenant;
 use super::lane::Lane;
 use super::ring::Place;
 use super::subject::{Follower, Known, Subject, SubjectId};
+use crate::clock::Moment;
 
 impl Lane {
     /// Adds a follower; a new id is due at `due`, or at once where that is `None`. One that was refused before is asked
@@ -107,5 +108,53 @@ impl Lane {
         let subject = &mut self.subjects[key as usize];
         (subject.tenant, subject.suspect) = (tenant, suspect_there);
         self.place(key, place);
+    }
+
+    /// Settles a namespace if each of its ids was answered or is isolated.
+    pub(super) fn settle_namespace(&mut self, tenant: Tenant, tasks: bool, now: Duration) {
+        let ring = if tasks { &mut self.tasks } else { &mut self.resources };
+        if !ring.unsettled.settle(tenant, now) {
+            return;
+        }
+        for key in ring.unsettled.take_all(tenant) {
+            let subject = &mut self.subjects[key as usize];
+            subject.suspect = false;
+            let place = subject.place;
+            self.place(key, place);
+        }
+    }
+
+    /// Asks for the ids of a namespace without those of others, until each was answered or is isolated; for an hour
+    /// where that happens again and again.
+    pub(super) fn unsettle(&mut self, tenant: Tenant, like: u32, now: Duration) {
+        if !self.ring(like).unsettled.contains(tenant) {
+            let until = self.spoiling.count(tenant, now).unwrap_or_default();
+            self.ring_of(like).unsettled.add(tenant, until);
+        }
+        let ring = self.ring_of(like);
+        for key in ring.take_shared(tenant) {
+            let subject = &mut self.subjects[key as usize];
+            subject.suspect = true;
+            let place = subject.place;
+            self.place(key, place);
+            if self.subjects[key as usize].followers.len() > 1 {
+                self.settle_tenant(key);
+            }
+        }
+    }
+
+    /// Isolates those ids of a namespace that were never answered, whose turn to be asked comes sooner that way.
+    pub(super) fn isolate_unanswered(&mut self, tenant: Tenant, asked: &[u32], now: Duration) {
+        let waiting = self.ring_of(asked[0]).unsettled.take_all(tenant);
+        for key in waiting {
+            if self.subjects[key as usize].followers.is_empty() {
+                self.forget(key);
+            } else if self.subjects[key as usize].was_answered() {
+                self.put_back(key, now);
+            } else {
+                self.subjects[key as usize].isolate();
+                self.place(key, Place::Isolated(Moment::from(now)));
+            }
+        }
     }
 }

@@ -7,10 +7,11 @@ use super::change::{Change, Written};
 use super::damping::{Damping, Returned};
 use super::entry::Entry;
 use super::key::{EntryKey, ObjectName};
+use super::pending::Pending;
 use super::rounds::Rounds;
 use super::{Index, News};
 use crate::api::{ImageTaskStatus, ImageTaskView};
-use crate::clock::{Moment, Now};
+use crate::clock::Now;
 use crate::schedule::{Rate, backoff};
 use crate::status::Status;
 
@@ -41,70 +42,6 @@ pub struct Write {
     pub change: Change,
     /// Which of the entry's decisions it is.
     revision: u32,
-}
-
-/// What an entry still has to write.
-#[derive(Debug, Default)]
-pub(super) struct Pending {
-    /// What the decided status tells beyond the written one.
-    change: Option<Change>,
-    in_flight: bool,
-    revision: u32,
-    failures: u32,
-    last: Option<Moment>,
-    /// The newest revision that is to be written without delay; 0: none, or it is written.
-    exempt: u32,
-    /// Nothing was ever written.
-    unseen: bool,
-    /// The decided status tells an end or a lasting error that no written one told.
-    announce: bool,
-}
-
-impl Pending {
-    /// Nothing to write yet.
-    pub(super) fn of_unseen(unseen: bool) -> Self {
-        Self { unseen, ..Self::default() }
-    }
-
-    /// Whether a decided status is not stored yet, nor being written.
-    pub(super) fn has_decision(&self) -> bool {
-        self.change.is_some()
-    }
-
-    /// Whether a status is being written.
-    pub(super) fn is_under_way(&self) -> bool {
-        self.in_flight
-    }
-
-    /// Gives up on a decided status: another leader has told the end meanwhile.
-    pub(super) fn drop_decision(&mut self) {
-        (self.change, self.announce) = (None, false);
-    }
-
-    /// Forgets failures: what the watch has brought since may have healed them.
-    pub(super) fn hope(&mut self) {
-        self.failures = 0;
-    }
-
-    /// Takes note of a decided status; returns what it tells beyond the one that was decided before.
-    fn decide(&mut self, before: &Status, after: &Status) -> Change {
-        match after.lasting() {
-            None => self.announce = false,
-            lasting => self.announce |= lasting != before.lasting(),
-        }
-        self.revision += 1;
-        if Change::is_exempt(before, after) {
-            self.exempt = self.revision;
-        }
-        let change = Change::between(before, after);
-        self.change = Some(self.change.map_or(change, |was| was.min(change)));
-        change
-    }
-
-    /// Whether the stored status is the decided one, and stays so.
-    pub(super) fn is_settled(&self) -> bool {
-        self.change.is_none() && !self.in_flight
-    }
 }
 
 /// The order of writing; what waits for no moment goes by turns of the tenants.
