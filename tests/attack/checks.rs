@@ -300,13 +300,11 @@ fn a_permission_that_came_back_healed_within_a_minute(run: &Run<'_>) -> Verdict 
     for (trouble, (place, object)) in lost.flat_map(|it| run.honest().map(move |honest| (it, honest))) {
         let Some(back) = run.first_answer(trouble) else { continue };
         let by = back + run.healing(object.account);
-        let is_well = run.well(place, Duration::MAX).iter().any(|(from, to)| *from <= by && *to >= by)
-            && !run
-                .scenario
-                .cloud
-                .troubles
-                .iter()
-                .any(|it| it.account == object.account && it.from > trouble.to && it.from < by);
+        let mut troubles = run.scenario.cloud.troubles.iter();
+        let is_well = !troubles.any(|it| it.account == object.account && it.from > trouble.to && it.from < by)
+            && !run.record.suspended.contains_key(&place)
+            && run.record.deleted.get(&place).is_none_or(|at| *at > by)
+            && object.secret.is_none();
         let led = is_well && run.record.tenures.iter().any(|it| it.from <= back && it.to >= by);
         let goes_on = run.told_end(place).is_none_or(|at| at > by) && run.record.created[&place] < trouble.to;
         if object.account == trouble.account && led && goes_on {
