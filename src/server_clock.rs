@@ -30,7 +30,8 @@ impl ServerClock {
     /// for a moment may be due already.
     pub fn heard(&mut self, date: Timestamp, at: Duration) -> bool {
         let told = self.now(at);
-        self.before = std::mem::replace(&mut self.newest, Some(Heard { date, at }));
+        self.before = self.newest;
+        self.newest = Some(Heard { date, at });
         match (told, self.now(at)) {
             (Some(told), Some(now)) => now.duration_since(told) > JUMP,
             (None, now) => now.is_some(),
