@@ -128,6 +128,11 @@ impl Deadlines {
         self.ran.last_pass = None;
     }
 
+    /// Whether the deadline of an entry has passed, and its last word is waited for.
+    pub(super) fn has_passed(&self, key: EntryKey) -> bool {
+        self.passed.contains_key(&key)
+    }
+
     /// When the loop must pass again.
     pub(super) fn next(&self, now: Now) -> Option<Duration> {
         let review = (!self.passed.is_empty()).then_some(self.next_review);
@@ -266,7 +271,7 @@ impl Index {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::source::{SecretFault, Unusable};
+    use super::super::source::{SecretFault, SecretName, Unusable};
     use super::super::tests::{World, credentials, end, secs, timeout};
     use super::*;
     use crate::ecs::ErrorKind;
@@ -416,6 +421,27 @@ mod tests {
         world.cloud = Box::new(|call| if call.key == "wrong" { Err(ErrorKind::CredentialsInvalid) } else { Ok(()) });
         world.run(secs(70));
         assert_eq!(world.told("t-1"), ["CredentialsInvalid", "TaskSucceeded"]);
+    }
+
+    #[test]
+    fn a_task_whose_deadline_has_passed_is_asked_at_once_when_its_credentials_come() {
+        let mut world = World::with(Settings { poll_interval: secs(300), ..super::super::tests::settings() });
+        // Reading it takes long.
+        world.secrets = |_, _| None;
+        for n in 0..20 {
+            world.tasks.insert(format!("t-{n}"), "Running");
+            let status = json!({"phase": "Running", "status": "Running", "observedGeneration": 1});
+            let spec = json!({"taskId": format!("t-{n}"), "timeout": "1m", "credentialsRef": {"name": "keys"}});
+            world.store(&format!("t-{n}"), spec, status);
+        }
+        world.run(secs(63));
+        let (read, now) = (world.now, world.moment());
+        let name = SecretName { namespace: "team".into(), name: "keys".into() };
+        world.index.secret_read(name, Ok(credentials("keys")), now);
+        world.run(secs(2));
+        for n in 0..20 {
+            world.looked_at(&format!("t-{n}"), read);
+        }
     }
 
     #[test]

@@ -265,10 +265,12 @@ impl Index {
         }
     }
 
-    /// When an entry that takes a seat is due: at once (`None`) where somebody waits for it, else within an interval.
+    /// When an entry that takes a seat is due: at once (`None`) where somebody waits for it or its deadline has passed, else
+    /// within an interval.
     fn due_when_seated(&self, key: EntryKey, now: Now) -> Option<Duration> {
         let entry = &self.entries[key.slot as usize];
-        (!entry.is_urgent()).then(|| now.mono + entry.spread(self.settings.poll_interval))
+        let is_urgent = entry.is_urgent() || self.deadlines.has_passed(key);
+        (!is_urgent).then(|| now.mono + entry.spread(self.settings.poll_interval))
     }
 
     fn remove(&mut self, key: EntryKey) {
