@@ -60,7 +60,8 @@ pub(crate) fn wall(now: Duration) -> Timestamp {
     Timestamp::from_second(1_700_000_000).expect("it is in range") + now
 }
 
-/// The `Date` of the API server's answers, in whole seconds; single ones are wrong by two hours, never two in a row.
+/// The `Date` of the API server's answers to one process, in whole seconds; single ones are wrong by two hours, never two
+/// in a row: no clock could be told from two that agree.
 pub(crate) struct Dates {
     dice: fastrand::Rng,
     may_be_false: bool,

@@ -47,6 +47,8 @@ struct Process {
     wake: Option<Duration>,
     reading: usize,
     to_read: VecDeque<Name>,
+    /// The dates of the API server's answers to it.
+    dates: Dates,
 }
 
 enum Event {
@@ -119,7 +121,6 @@ pub(crate) struct World<'a> {
     now: Duration,
     /// Of the two, each process has one to itself.
     machines: [Machine; 2],
-    dates: Dates,
     dice: fastrand::Rng,
     cluster: Cluster,
     lease: Lease,
@@ -136,7 +137,6 @@ impl<'a> World<'a> {
             scenario,
             now: Duration::ZERO,
             machines: Default::default(),
-            dates: Dates::new(seed ^ 0xDA, scenario.false_dates),
             dice: fastrand::Rng::with_seed(seed ^ 0x30),
             cluster: Cluster::new(seed),
             lease: Lease::default(),
@@ -262,7 +262,7 @@ impl<'a> World<'a> {
     /// An answer of the API server tells its time.
     fn date(&mut self, process: usize) {
         if !self.scenario.is_out(self.now) {
-            let date = self.dates.give(self.now);
+            let date = self.processes[process].dates.give(self.now);
             self.with(process, |program, clocks| program.heard_date(date, clocks));
         }
     }
@@ -483,6 +483,7 @@ impl<'a> World<'a> {
             wake: None,
             reading: 0,
             to_read: VecDeque::new(),
+            dates: Dates::new(self.scenario.seed ^ 0xDA ^ process as u64, self.scenario.false_dates),
         });
         self.record.starts.push(self.now);
         let at = self.soon(50, 500);
