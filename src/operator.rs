@@ -62,7 +62,7 @@ pub async fn run(
     let shared = Arc::new(Shared::new(config.settings, Metrics::new(), events));
     let client = || dates::client(kubernetes.clone(), &shared).map_err(OperatorError::Kubernetes);
     let mut changing = kubernetes.clone();
-    // A retry of kube's own may outlive the term.
+    // A retry of kube's own may outlive the term; Events, which nothing makes anew, bound theirs by it.
     changing.default_retry = false;
     let changing_client = || dates::client(changing.clone(), &shared).map_err(OperatorError::Kubernetes);
     let crd = Arc::new(Schema::default());
@@ -99,8 +99,7 @@ pub async fn run(
     let release = CancellationToken::new();
     let electing = elect(candidacy, changing_client()?, &shared, &release, &health);
     let last = CancellationToken::new();
-    let announcing =
-        events::run(changing_client()?, announcements, shared.clone(), last.clone(), health.register("events"));
+    let announcing = events::run(client()?, announcements, shared.clone(), last.clone(), health.register("events"));
     let announcing = tokio::spawn(announcing);
     let writes_stop = CancellationToken::new();
     let writing = write::run(changing_client()?, shared.clone(), crd, writes_stop.clone(), health.register("write"));

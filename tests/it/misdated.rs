@@ -1,17 +1,19 @@
-//! A road to the API server on which single answers get a wrong date, never two in a row.
+//! A road to the API server on which single answers get a wrong date, never two in a row, and creations of Events are
+//! sent away for a while.
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::header::{DATE, HOST, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{DATE, HOST, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use imagetask_operator::clock::Clock;
 use k8s_openapi::jiff::fmt::rfc2822::{DateTimeParser, DateTimePrinter};
@@ -35,6 +37,8 @@ struct Road {
     client: Client,
     clock: Clock,
     answers: Mutex<Vec<Dated>>,
+    /// How many creations of Events are still to be sent away.
+    busy: AtomicUsize,
 }
 
 /// An answer as the operator got it.
@@ -65,9 +69,24 @@ impl Misdated {
             config["clusters"][0]["cluster"] = json!({"server": format!("http://{address}")});
             config["users"][0]["user"] = json!({});
         });
-        let road = Arc::new(Road { client: world.client.clone(), clock, answers: Mutex::default() });
+        let road = Arc::new(Road {
+            client: world.client.clone(),
+            clock,
+            answers: Mutex::default(),
+            busy: AtomicUsize::new(0),
+        });
         let serving = tokio::spawn(serve(listener, road.clone()));
         Self { kubeconfig, road, serving }
+    }
+
+    /// The API server has too much to do for the next so many creations of Events.
+    pub(crate) fn send_events_away(&self, times: usize) {
+        self.road.busy.store(times, Ordering::SeqCst);
+    }
+
+    /// How many creations of Events are still to be sent away.
+    pub(crate) fn still_busy(&self) -> usize {
+        self.road.busy.load(Ordering::SeqCst)
     }
 
     /// The answers so far.
@@ -96,6 +115,13 @@ async fn converse(stream: TcpStream, road: Arc<Road>) {
 
 async fn carry(road: Arc<Road>, request: Request<Incoming>) -> io::Result<Response<Body>> {
     let (mut head, body) = request.into_parts();
+    let creates_event = head.method == Method::POST && head.uri.path().ends_with("/events");
+    if creates_event && road.sends_away() {
+        let mut answer = Response::new(Empty::new().map_err(io::Error::other).boxed_unsync());
+        *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        return Ok(answer);
+    }
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     head.headers.remove(HOST);
     let answer = road.client.send(Request::from_parts(head, body.into())).await.map_err(io::Error::other)?;
@@ -109,6 +135,10 @@ async fn carry(road: Arc<Road>, request: Request<Incoming>) -> io::Result<Respon
 }
 
 impl Road {
+    fn sends_away(&self) -> bool {
+        self.busy.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |times| times.checked_sub(1)).is_ok()
+    }
+
     fn misdate(&self, date: Timestamp) -> HeaderValue {
         let mut answers = self.answers.lock().unwrap();
         let hours = hours(answers.len());

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use imagetask_operator::api::Phase;
+use imagetask_operator::clock::Clock;
 use serde_json::json;
 use simulator::Task;
 
+use crate::PROGRAM;
+use crate::misdated::Misdated;
 use crate::world::{World, status};
 
 #[tokio::test]
@@ -85,4 +88,18 @@ async fn an_end_and_a_lasting_error_get_one_event_each_and_polls_none() {
     world.until_phase("t-1", Phase::Succeeded).await;
     let seen = world.events_until(|events| events.len() >= 2).await;
     assert_eq!(seen, ["Normal TaskSucceeded t-1".to_owned(), "Warning TaskNotFound t-2".to_owned(),]);
+}
+
+#[tokio::test]
+async fn an_event_that_a_busy_api_server_sends_away_is_created_later() {
+    let world = World::new().await;
+    world.cloud.put(Task::export("t-1", "image-1").succeeded());
+    let road = Misdated::of(&world, Clock::start()).await;
+    road.send_events_away(2);
+    let endpoint = format!("--endpoint={}", world.cloud.url());
+    let variables = [("KUBECONFIG", road.kubeconfig.to_str().unwrap())];
+    let _operator = world.process(PROGRAM, &["--poll-interval=1s", &endpoint], &variables).await;
+    world.follow("t-1").await;
+    let seen = world.events_until(|events| !events.is_empty()).await;
+    assert_eq!((seen, road.still_busy()), (vec!["Normal TaskSucceeded t-1".to_owned()], 0));
 }
