@@ -50,8 +50,7 @@ impl Lane {
         self.breaker = Breaker::default();
         self.failures = 0;
         self.answered = self.answered.max(Some(begun));
-        self.rate.recover();
-        self.load.recover();
+        self.was_not_throttled();
         if is_of_use {
             self.are_well(ids, sent);
         }
@@ -62,6 +61,9 @@ impl Lane {
     pub(super) fn failed(&mut self, request: FailedRequest, now: Duration) -> Vec<Finding> {
         if request.kind.scope() == Scope::Lane {
             return vec![self.open(request, now)];
+        }
+        if request.kind.scope() == Scope::Refusal {
+            self.was_not_throttled();
         }
         match (self.breaker.kind().map(ErrorKind::scope), request.kind.scope()) {
             (Some(Scope::Refusal), Scope::Refusal) if !self.is_telling(&request.ids) => {
@@ -149,6 +151,12 @@ impl Lane {
                 held.into_iter().flat_map(|request| self.blame(request, now)).collect()
             }
         }
+    }
+
+    /// The cloud took a call, whatever it said of what was asked.
+    fn was_not_throttled(&mut self) {
+        self.rate.recover();
+        self.load.recover();
     }
 
     /// The ids of requests are at fault that began before a request that was answered.
