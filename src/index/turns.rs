@@ -82,13 +82,12 @@ impl Turns {
         self.queues.get(&tenant)?.first().map(|(_, id)| *id)
     }
 
-    /// The first tenant with something due, beginning after one.
-    pub(super) fn next_due(&self, last: Option<Tenant>, now: Moment) -> Option<Tenant> {
-        let due = self.heads.range(..=(now, Tenant(u32::MAX))).map(|(_, tenant)| *tenant);
-        due.min_by_key(|tenant| (Some(*tenant) <= last, *tenant))
+    /// Whether a tenant has something due.
+    pub(super) fn is_due(&self, tenant: Tenant, now: Moment) -> bool {
+        self.queues.get(&tenant).and_then(BTreeSet::first).is_some_and(|(due, _)| *due <= now)
     }
 
-    /// Takes out the id that is due next, if it is not due yet.
+    /// Takes out the id that is due first, now or later.
     pub(super) fn take_early(&mut self) -> Option<Waiting> {
         let (due, tenant) = *self.heads.first()?;
         self.take_from(tenant, 1, due).pop()

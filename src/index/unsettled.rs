@@ -21,13 +21,20 @@ pub(super) struct Unsettled {
     waiting: Turns,
     /// Parts of requests that failed, first in, first out. None of the queues is empty.
     parts: BTreeMap<Tenant, VecDeque<Vec<u32>>>,
-    /// Who had the last turn.
-    last: Option<Tenant>,
+    turns: Turn,
+    turns_of_answered: Turn,
+    /// Whether the last turn was one of those whose last request was answered.
+    last_was_answered: bool,
 }
+
+/// Who had the last turn, if anybody.
+type Turn = Option<Tenant>;
 
 #[derive(Default)]
 struct Namespace {
     in_flight: usize,
+    /// Whether its last request was answered.
+    answered: bool,
     /// Failures since the last answer.
     failures: u8,
     /// It stays unsettled until then.
@@ -97,7 +104,6 @@ impl Unsettled {
     /// Takes the ids of the next request, of the namespace in turn; none where nothing is due.
     pub(super) fn take(&mut self, now: Duration) -> Option<(Tenant, Vec<u32>)> {
         let tenant = self.next_in_turn(now)?;
-        self.last = Some(tenant);
         let namespace = self.namespaces.entry(tenant).or_default();
         namespace.in_flight += 1;
         if let Some(parts) = self.parts.get_mut(&tenant) {
@@ -124,6 +130,7 @@ impl Unsettled {
     /// in a row that the ids are isolated that were never answered.
     pub(super) fn completed(&mut self, tenant: Tenant, answered: bool) -> bool {
         let Some(namespace) = self.namespaces.get_mut(&tenant) else { return false };
+        namespace.answered = answered;
         namespace.failures = if answered { 0 } else { namespace.failures.saturating_add(1) };
         namespace.failures >= MAX_FAILURES
     }
@@ -142,13 +149,29 @@ impl Unsettled {
         settled
     }
 
-    fn next_in_turn(&self, now: Duration) -> Option<Tenant> {
-        let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
-        let with_parts = self.parts.range((after, Bound::Unbounded)).next().or_else(|| self.parts.first_key_value());
-        let with_parts = with_parts.map(|(tenant, _)| *tenant);
-        let due = self.waiting.next_due(self.last, now.into());
-        let distance = |tenant: &Tenant| (Some(*tenant) <= self.last, *tenant);
-        with_parts.into_iter().chain(due).min_by_key(distance)
+    /// Who has the next turn. Every other one is for those whose last request was answered: where an account has its
+    /// permission back they are soon found to be well, however many others are refused for their own sake.
+    fn next_in_turn(&mut self, now: Duration) -> Option<Tenant> {
+        let answered = match self.last_was_answered {
+            true => None,
+            false => self.first_after(self.turns_of_answered, now, |it| it.answered),
+        };
+        self.last_was_answered = answered.is_some();
+        if answered.is_some() {
+            self.turns_of_answered = answered;
+            return answered;
+        }
+        let next = self.first_after(self.turns, now, |_| true)?;
+        self.turns = Some(next);
+        Some(next)
+    }
+
+    /// The first with something to ask for, beginning after one.
+    fn first_after(&self, turn: Turn, now: Duration, is_wanted: fn(&Namespace) -> bool) -> Option<Tenant> {
+        let has_work = |tenant: &Tenant| self.parts.contains_key(tenant) || self.waiting.is_due(*tenant, now.into());
+        let wanted = |(tenant, it): (&Tenant, &Namespace)| (is_wanted(it) && has_work(tenant)).then_some(*tenant);
+        let after = (turn.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        self.namespaces.range(after).find_map(wanted).or_else(|| self.namespaces.iter().find_map(wanted))
     }
 }
 
@@ -175,6 +198,15 @@ mod tests {
         let taken: Vec<_> = std::iter::from_fn(|| unsettled.take(NOW)).collect();
         let expected = [(0, vec![0]), (1, vec![7, 8]), (1, vec![9]), (1, vec![1_000])];
         assert_eq!(taken, expected.map(|(tenant, ids)| (Tenant(tenant), ids)));
+    }
+
+    #[test]
+    fn every_other_turn_is_for_a_namespace_whose_last_request_was_answered() {
+        let mut unsettled = unsettled(4, 0);
+        (0..4).for_each(|tenant| (0..4).for_each(|part| unsettled.add_part(Tenant(tenant), vec![part])));
+        unsettled.completed(Tenant(2), true);
+        let turns: Vec<_> = (0..8).filter_map(|_| unsettled.take(NOW)).map(|(Tenant(tenant), _)| tenant).collect();
+        assert_eq!(turns, [2, 0, 2, 1, 2, 2, 3, 0]);
     }
 
     #[test]
