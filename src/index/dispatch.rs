@@ -63,8 +63,9 @@ impl Lane {
         // With both kinds in need they take turns, so neither keeps the other waiting.
         self.last_were_tasks = tasks && !(self.last_were_tasks && resources);
         self.credit = (self.credit + i32::from(shared)).min(SHARED_PER_SPECIAL);
+        let tempo = self.tempo();
         let ring = if self.last_were_tasks { &mut self.tasks } else { &mut self.resources };
-        ring.pick_shared(now, self.interval)
+        ring.pick_shared(now, &tempo)
     }
 
     pub(super) fn pick_special(&mut self, now: Duration) -> Option<Picked> {

@@ -10,7 +10,7 @@ use super::breaker::Breaker;
 use super::canary::CanaryCheck;
 use super::directory::Tenant;
 use super::namespaces::Namespaces;
-use super::ring::{Place, Ring};
+use super::ring::{Place, Ring, Tempo};
 use super::sent::Sent;
 use super::source::Identity;
 use super::spoilers::Spoilers;
@@ -172,6 +172,12 @@ impl Lane {
     pub(super) fn is_behind(&self, qps: f64) -> bool {
         let calls = self.tasks.regular().div_ceil(BATCH) + self.resources.regular().div_ceil(BATCH);
         calls as f64 > qps * self.interval.as_secs_f64()
+    }
+
+    /// How fast it asks.
+    pub(super) fn tempo(&self) -> Tempo {
+        let calls = self.tasks.shared().div_ceil(BATCH) + self.resources.shared().div_ceil(BATCH);
+        Tempo { interval: self.interval, call: self.rate.spacing(), calls }
     }
 
     /// Between two calls while it is well.

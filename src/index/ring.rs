@@ -76,6 +76,22 @@ pub(super) struct Picked {
     pub(super) due: Option<Duration>,
 }
 
+/// How fast a lane asks.
+pub(super) struct Tempo {
+    /// Between two looks at one id, where the rate allows it.
+    pub(super) interval: Duration,
+    /// Between two calls.
+    pub(super) call: Duration,
+    /// Calls that it takes to ask once for all ids of the lane that share calls, whether they have a task or not.
+    pub(super) calls: usize,
+}
+
+impl Tempo {
+    fn time_of(&self, calls: usize) -> Duration {
+        self.call * u32::try_from(calls).unwrap_or(u32::MAX)
+    }
+}
+
 impl Ring {
     /// Puts an id into the queue of its place; `suspect`: it may be what makes the requests of its namespace fail.
     pub(super) fn enter(&mut self, subject: u32, tenant: Tenant, place: Place, suspect: bool) {
@@ -131,9 +147,14 @@ impl Ring {
         shared.chain(self.unsettled.take_parts()).chain(self.isolation.take_parts()).collect()
     }
 
-    /// The ids that are asked once in an interval, with those of others.
+    /// The ids that are asked with those of others.
+    pub(super) fn shared(&self) -> usize {
+        self.members - self.alone.len() - self.isolation.len() - self.unsettled.len()
+    }
+
+    /// Those of them that are asked once in an interval.
     pub(super) fn regular(&self) -> usize {
-        self.members - self.later.len() - self.alone.len() - self.isolation.len() - self.unsettled.len()
+        self.shared() - self.later.len()
     }
 
     /// The id of a namespace that is to be asked first, those that were refused last.
@@ -166,7 +187,7 @@ impl Ring {
     }
 
     /// Takes the ids of the next question about what is well; none where nothing is due.
-    pub(super) fn pick_shared(&mut self, now: Duration, interval: Duration) -> Option<Picked> {
+    pub(super) fn pick_shared(&mut self, now: Duration, tempo: &Tempo) -> Option<Picked> {
         if let Some(subjects) = self.parts.pop_front() {
             return Some(Picked { subjects, sent: Sent::Shared, due: Some(now) });
         }
@@ -176,26 +197,58 @@ impl Ring {
             return Some(self.pick_healing());
         }
         self.last_was_healing = false;
-        self.pick_well(now, interval).or_else(|| heals.then(|| self.pick_healing()))
+        self.pick_well(now, tempo).or_else(|| heals.then(|| self.pick_healing()))
     }
 
     fn pick_healing(&mut self) -> Picked {
         Picked { subjects: self.isolation.take_proven(), sent: Sent::Healing, due: None }
     }
 
-    fn pick_well(&mut self, now: Duration, interval: Duration) -> Option<Picked> {
-        let express_first = !self.last_was_express;
-        let taken = if express_first { self.take_express(now) } else { self.take_round(now, interval) };
-        let is_first = !taken.is_empty();
-        let taken = match is_first {
-            true => taken,
-            false if express_first => self.take_round(now, interval),
-            false => self.take_express(now),
-        };
-        self.last_was_express = express_first == is_first;
+    fn pick_well(&mut self, now: Duration, tempo: &Tempo) -> Option<Picked> {
+        let taken =
+            if self.is_late(now, tempo) { self.take_oldest(now) } else { self.take_in_turn(now, tempo.interval) };
         let due = taken.iter().map(|(due, _)| (*due).into()).min()?;
         let subjects = taken.into_iter().map(|(_, subject)| subject).collect();
         Some(Picked { subjects, sent: Sent::Shared, due: Some(due) })
+    }
+
+    /// Whether turns let the oldest wait for too long: each id is to be asked within an interval, and a call for every hundred
+    /// ids of the lane, of its turn. What comes after the oldest needs time besides.
+    fn is_late(&self, now: Duration, tempo: &Tempo) -> bool {
+        let waited = |due: Option<Duration>| due.map_or(Duration::ZERO, |due| now.saturating_sub(due));
+        let others = tempo.calls.saturating_sub(self.express.len().div_ceil(BATCH));
+        waited(self.express.first()) > tempo.interval + tempo.time_of(others)
+            || waited(self.round.first()) > tempo.time_of(tempo.calls)
+    }
+
+    /// Takes what has waited longest, whosever it is.
+    fn take_oldest(&mut self, now: Duration) -> Vec<Waiting> {
+        let mut taken = Vec::new();
+        while taken.len() < BATCH {
+            let of_express = self.express.first().filter(|due| *due <= now);
+            let of_round = self.round.first().filter(|due| *due <= now);
+            let oldest = match (of_express, of_round) {
+                (None, None) => break,
+                (Some(express), Some(round)) if round < express => &mut self.round,
+                (Some(_), _) => &mut self.express,
+                (None, Some(_)) => &mut self.round,
+            };
+            taken.extend(oldest.take_early());
+        }
+        taken
+    }
+
+    /// Takes new ids and regular ones in turn, each from their namespaces in turn.
+    fn take_in_turn(&mut self, now: Duration, interval: Duration) -> Vec<Waiting> {
+        let express_first = !self.last_was_express;
+        let taken = if express_first { self.take_express(now) } else { self.take_round(now, interval) };
+        let is_first = !taken.is_empty();
+        self.last_was_express = express_first == is_first;
+        match is_first {
+            true => taken,
+            false if express_first => self.take_round(now, interval),
+            false => self.take_express(now),
+        }
     }
 
     /// Takes the ids of the next question about what may make requests fail; none where nothing is due.

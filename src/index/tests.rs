@@ -630,6 +630,7 @@ fn probes_of_a_lane_that_fails_are_not_late() {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Flood {
+    Tasks,
     UnknownTasks,
     RefusedTasks,
     UnknownImages,
@@ -652,6 +653,10 @@ fn longest_waits_beside(flood: Flood) -> (Duration, Duration) {
     for n in 0..10_000 {
         let id = format!("x-{n}");
         let spec = match flood {
+            Flood::Tasks => {
+                world.tasks.insert(id.clone(), "Running");
+                json!({"taskId": id})
+            }
             Flood::UnknownTasks | Flood::RefusedTasks => json!({"taskId": id}),
             Flood::UnknownImages => json!({"resourceId": id, "type": "CopyImage"}),
         };
@@ -677,11 +682,49 @@ fn longest_waits_beside(flood: Flood) -> (Duration, Duration) {
 #[test]
 fn a_flood_of_ids_delays_no_other_tenant_of_the_same_account_by_a_beat() {
     let beat = settings().poll_interval;
-    for flood in [Flood::UnknownTasks, Flood::RefusedTasks, Flood::UnknownImages] {
+    for flood in [Flood::Tasks, Flood::UnknownTasks, Flood::RefusedTasks, Flood::UnknownImages] {
         let (first, gap) = longest_waits_beside(flood);
         assert!(first <= secs(2), "{flood:?}: a new task was first looked at after {first:?}");
         assert!(gap <= 2 * beat, "{flood:?}: {gap:?} between two looks");
     }
+}
+
+#[test]
+fn new_ids_of_a_lane_that_is_behind_are_looked_at_within_a_round() {
+    for small in [0, 100, 500] {
+        let mut world = World::with(Settings { poll_interval: secs(2), account_qps: 1.0, ..settings() });
+        world.namespace = "small";
+        (0..small).for_each(|n| world.create(&format!("t-small-{n}")));
+        world.namespace = "large";
+        (small..2_000).for_each(|n| world.create(&format!("t-{n}")));
+        world.run(secs(100));
+        let mut last = BTreeMap::new();
+        let mut longest = Duration::ZERO;
+        for (id, at) in world.calls.iter().flat_map(|call| call.ids.iter().map(|id| (id, call.at))) {
+            longest = longest.max(at - last.insert(id, at).unwrap_or_default());
+        }
+        assert_eq!(last.len(), 2_000);
+        let promised = 2 * secs(2) + 20 * secs(1) + secs(1);
+        assert!(longest <= promised, "{small}: {longest:?} without a look, {promised:?} at most are promised");
+    }
+}
+
+#[test]
+fn a_lane_that_was_throttled_gets_its_rate_back_with_refusals_too() {
+    let mut world = World::new();
+    (0..300).for_each(|n| world.create(&format!("t-{n}")));
+    world.run(secs(20));
+    world.cloud = Box::new(|_| Err(ErrorKind::Throttled { retry_after: None }));
+    world.run(secs(300));
+    world.cloud = Box::new(|call| match call.ids.iter().any(|id| id.starts_with("x-")) {
+        true => Err(ErrorKind::Rejected),
+        false => Ok(()),
+    });
+    world.namespace = "loud";
+    (0..3_000).for_each(|n| world.create(&format!("x-{n}")));
+    world.run(secs(100));
+    let calls = world.calls_between(380, 420).len();
+    assert!(calls >= 100, "{calls} calls in 40 s, the ceiling is 160");
 }
 
 #[test]
