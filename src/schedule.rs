@@ -72,9 +72,14 @@ impl Rate {
         self.due
     }
 
+    /// Time between two events at the rate of the moment.
+    pub fn spacing(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.current)
+    }
+
     /// Counts an event at `now`.
     pub fn take(&mut self, now: Duration) {
-        self.due = self.due.max(now) + Duration::from_secs_f64(1.0 / self.current);
+        self.due = self.due.max(now) + self.spacing();
     }
 
     /// Halves the rate, and lets nothing pass before `until`.

@@ -99,7 +99,9 @@ fn is_its_own(run: &Run<'_>, place: usize, object: &Object, told: &Told) -> bool
     let since = news_since(run, told);
     let ail = |kind: fn(Ill) -> bool| {
         let mut all = run.scenario.cloud.troubles.iter();
-        all.any(|it| it.account == object.account && it.from <= told.at && it.to >= since && kind(it.ill))
+        // It is known to be over with the first answer.
+        let known = |it: &Trouble| run.first_answer(it).unwrap_or(Duration::MAX);
+        all.any(|it| it.account == object.account && it.from <= told.at && known(it) >= since && kind(it.ill))
     };
     let said = |word: &str| run.task(object).said(word, told.at);
     match told.reason.as_str() {
@@ -390,7 +392,12 @@ fn every_image_task_shows_the_truth_in_the_end(run: &Run<'_>) -> Verdict {
     for (place, object) in run.honest().filter(|(place, _)| !run.record.deleted.contains_key(place)) {
         let told = run.told_of(place).last();
         let reason = told.map(|told| told.reason.as_str());
-        let Stage::Word(word) = run.task(object).at(run.scenario.end) else { continue };
+        let end = run.scenario.end;
+        let Stage::Word(word) = run.task(object).at(end) else { continue };
+        let before_the_last_look = end.saturating_sub(run.longest_gap(object, (end, end)) + WRITE);
+        if run.task(object).at(before_the_last_look) != Stage::Word(word) {
+            continue;
+        }
         let expected = format!("Task{word}");
         checked += 1;
         let is_true = reason == Some(&expected) || reason == Some("DeadlineExceeded") && run.deadline(place).is_some();

@@ -151,10 +151,9 @@ impl<'a> Run<'a> {
     pub(crate) fn without_keys(&self, place: usize) -> Vec<Window> {
         let mut windows: Vec<Window> = Vec::new();
         for (from, to) in self.bad_keys(place) {
-            match windows.last_mut().filter(|(_, end)| *end >= from) {
-                Some(last) => last.1 = last.1.max(to.saturating_add(self.correction(last.0, to))),
-                None => windows.push((from, to.saturating_add(self.correction(from, to)))),
-            }
+            let last = windows.pop_if(|(_, end)| *end >= from);
+            let (from, end) = last.unwrap_or((from, to));
+            windows.push((from, end.max(self.running(to, self.correction(from, to)))));
         }
         windows
     }
@@ -195,7 +194,7 @@ impl<'a> Run<'a> {
     /// besides, and gets back a fiftieth of its ceiling with each answer: the time for 50 calls from the lowest rate.
     pub(crate) fn ill(&self, account: usize) -> Vec<Window> {
         let all = self.scenario.cloud.troubles.iter().filter(|it| it.account == account);
-        all.map(|it| (it.from, it.to + self.recovery(it))).collect()
+        all.map(|it| (it.from, self.running(it.to, self.recovery(it)))).collect()
     }
 
     /// When the first question was put after a trouble that was answered, before the next trouble.
@@ -212,6 +211,20 @@ impl<'a> Run<'a> {
             Some(*time).filter(|time| *from <= at && at <= *from + *time + secs(30))
         });
         pauses.max().unwrap_or_default()
+    }
+
+    /// The moment until which a machine has run for so long since `from`: none of its clocks tells of a pause from outside.
+    fn running(&self, from: Duration, time: Duration) -> Duration {
+        let pauses = self.scenario.acts.iter().filter_map(|(at, act)| {
+            let Act::Pause(pause) = act else { return None };
+            Some((*at, *pause))
+        });
+        pauses.fold(from.saturating_add(time), |until, (at, pause)| {
+            match at < until && at.saturating_add(pause) > from {
+                true => until.saturating_add(pause - from.saturating_sub(at)),
+                false => until,
+            }
+        })
     }
 
     fn recovery(&self, trouble: &Trouble) -> Duration {
