@@ -285,6 +285,10 @@ impl Lane {
             Sent::Isolated | Sent::Healing => {
                 let tenants = self.tenants_of(ids);
                 self.ring_of(ids[0]).isolation.answered(tenants.into_iter());
+                if self.tasks.regular() + self.resources.regular() <= ids.len() {
+                    self.tasks.isolation.scout_all();
+                    self.resources.isolation.scout_all();
+                }
             }
             Sent::Shared | Sent::Canary | Sent::Probe | Sent::Alone => {}
         }

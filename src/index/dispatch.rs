@@ -6,6 +6,7 @@ use super::lane::{Asked, Lane, SHARED_PER_SPECIAL};
 use super::ring::{Picked, Place, Ring};
 use super::subject::SubjectId;
 use crate::ecs::{Batch, Ids};
+use crate::schedule::Rate;
 
 impl Lane {
     /// When the next question may be put; `None`: not before an answer or a new id comes.
@@ -69,7 +70,7 @@ impl Lane {
     }
 
     pub(super) fn pick_special(&mut self, now: Duration) -> Option<Picked> {
-        let images = self.may_ask_images() && self.load.idle_at() <= now;
+        let images = self.may_ask_images() && self.special_from(&self.load) <= now;
         let images_first = images && self.last_were_tasks;
         let first = if images_first { self.resources.pick_special(now) } else { self.tasks.pick_special(now) };
         let is_first = first.is_some();
@@ -107,10 +108,13 @@ impl Lane {
             return None;
         }
         let images = Some(&self.resources).filter(|_| self.may_ask_images()).and_then(Ring::special_at);
-        let images = images.map(|at| at.max(self.load.idle_at()));
+        let images = images.map(|at| at.max(self.special_from(&self.load)));
         let at = [self.tasks.special_at(), images].into_iter().flatten().min()?;
-        let has_share = self.credit >= SHARED_PER_SPECIAL;
-        Some(at.max(if has_share { self.rate.ready_at() } else { self.rate.idle_at() }))
+        Some(at.max(self.special_from(&self.rate)))
+    }
+
+    fn special_from(&self, rate: &Rate) -> Duration {
+        if self.credit >= SHARED_PER_SPECIAL { rate.ready_at() } else { rate.idle_at() }
     }
 
     pub(super) fn batch(&self, subjects: &[u32]) -> Option<Batch> {

@@ -13,9 +13,12 @@ use crate::schedule::BATCH;
 /// is well.
 const PROVEN: usize = 16;
 
-/// Where a lane has nothing but isolated ids one of them is asked for as often, however slowly each of them is: the
-/// account may lack a permission that comes back.
+/// Where a lane has nothing but isolated ids some namespaces are asked for an id as often, however slowly each id is asked
+/// for: the account may lack a permission that comes back.
 const SCOUT: Duration = Duration::from_secs(30);
+
+/// So many namespaces at a time, in turn.
+const SCOUTS: usize = 14;
 
 /// Isolated ids that say so much of the account, as many as canaries do.
 const MANY: usize = 3;
@@ -29,10 +32,12 @@ pub(super) struct Isolation {
     healing: BTreeMap<Tenant, usize>,
     /// Of how many other namespaces the next request may hold an id.
     crowd: usize,
+    /// Namespaces of which an id is asked for though none may be due.
+    scouted: VecDeque<Tenant>,
     /// Whether the last request was for ids that heal: with others due they take turns.
     healed_last: bool,
-    /// When the last request was taken.
-    last: Duration,
+    /// When namespaces were scouted last, and which was the last of them.
+    last_scouted: (Duration, Option<Tenant>),
 }
 
 impl Default for Isolation {
@@ -42,8 +47,9 @@ impl Default for Isolation {
             parts: VecDeque::new(),
             healing: BTreeMap::new(),
             crowd: 1,
+            scouted: VecDeque::new(),
             healed_last: false,
-            last: Duration::ZERO,
+            last_scouted: (Duration::ZERO, None),
         }
     }
 }
@@ -81,7 +87,7 @@ impl Isolation {
 
     /// When there is something to ask for.
     pub(super) fn next_at(&self) -> Option<Duration> {
-        if !self.parts.is_empty() || self.heals() {
+        if !self.parts.is_empty() || self.heals() || !self.scouted.is_empty() {
             return Some(Duration::ZERO);
         }
         self.waiting.first()
@@ -98,29 +104,37 @@ impl Isolation {
         self.take_healing(PROVEN).into_iter().map(|(_, id)| id).collect()
     }
 
-    /// When one is to be asked for though none is due, where the lane has no other ids.
+    /// When namespaces are to be scouted, where the lane has no other ids.
     pub(super) fn scout_at(&self) -> Option<Duration> {
-        (self.waiting.len() >= MANY).then(|| self.last + SCOUT)
+        (self.waiting.len() >= MANY).then(|| self.last_scouted.0 + SCOUT)
     }
 
-    /// Takes the one that is due next.
-    pub(super) fn take_scout(&mut self, now: Duration) -> Vec<u32> {
-        self.last = now;
-        self.waiting.take_early().into_iter().map(|(_, id)| id).collect()
+    /// Has an id of some namespaces asked for soon.
+    pub(super) fn scout_some(&mut self, now: Duration) {
+        let last = self.last_scouted.1;
+        let mut tenants: Vec<_> = self.waiting.tenants().collect();
+        let next = tenants.partition_point(|tenant| Some(*tenant) <= last);
+        tenants.rotate_left(next);
+        tenants.truncate(SCOUTS);
+        self.last_scouted = (now, tenants.last().copied());
+        self.scouted = tenants.into();
+    }
+
+    /// Has one id of each namespace asked for soon: an account that refused everything has answered.
+    pub(super) fn scout_all(&mut self) {
+        self.scouted = self.waiting.tenants().collect();
     }
 
     /// Takes the ids of the next request; none where nothing is due.
     pub(super) fn take(&mut self, now: Duration) -> Vec<u32> {
-        let taken = self.take_due(now);
-        self.last = if taken.is_empty() { self.last } else { now };
-        taken
-    }
-
-    fn take_due(&mut self, now: Duration) -> Vec<u32> {
         if let Some(part) = self.parts.pop_front() {
             return part;
         }
         let others = |it: &mut Self| {
+            let scout = it.next_scout();
+            if !scout.is_empty() {
+                return scout;
+            }
             let Self { waiting, healing, crowd, .. } = it;
             waiting.take_one_of_each(now.into(), *crowd, |tenant| !healing.contains_key(&tenant))
         };
@@ -152,6 +166,16 @@ impl Isolation {
 
     fn heals(&self) -> bool {
         self.healing.keys().any(|tenant| self.waiting.first_of(*tenant).is_some())
+    }
+
+    fn next_scout(&mut self) -> Vec<Waiting> {
+        while let Some(tenant) = self.scouted.pop_front() {
+            let scout = self.waiting.take_from(tenant, usize::from(!self.healing.contains_key(&tenant)), Moment::MAX);
+            if !scout.is_empty() {
+                return scout;
+            }
+        }
+        Vec::new()
     }
 
     /// Ids that heal, due or not, of namespaces of which a request may hold as many.

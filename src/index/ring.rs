@@ -253,7 +253,10 @@ impl Ring {
 
     /// Takes the ids of the next question about what may make requests fail; none where nothing is due.
     pub(super) fn pick_special(&mut self, now: Duration) -> Option<Picked> {
-        let picked = (1..=3).find_map(|turn| {
+        if self.scout_at().is_some_and(|at| at <= now) {
+            self.isolation.scout_some(now);
+        }
+        (1..=3).find_map(|turn| {
             let kind = (self.last_special + turn) % 3;
             let (sent, subjects) = match kind {
                 0 => self.unsettled.take(now).map(|(tenant, ids)| (Sent::Unsettled(tenant), ids))?,
@@ -265,10 +268,6 @@ impl Ring {
             }
             self.last_special = kind;
             Some(Picked { subjects, sent, due: None })
-        });
-        picked.or_else(|| {
-            self.scout_at().filter(|at| *at <= now)?;
-            Some(Picked { subjects: self.isolation.take_scout(now), sent: Sent::Isolated, due: None })
         })
     }
 

@@ -82,6 +82,11 @@ impl Turns {
         self.queues.get(&tenant)?.first().map(|(_, id)| *id)
     }
 
+    /// Those who have ids here.
+    pub(super) fn tenants(&self) -> impl Iterator<Item = Tenant> {
+        self.queues.keys().copied()
+    }
+
     /// Whether a tenant has something due.
     pub(super) fn is_due(&self, tenant: Tenant, now: Moment) -> bool {
         self.queues.get(&tenant).and_then(BTreeSet::first).is_some_and(|(due, _)| *due <= now)

@@ -22,9 +22,8 @@ pub(super) struct Unsettled {
     /// Parts of requests that failed, first in, first out. None of the queues is empty.
     parts: BTreeMap<Tenant, VecDeque<Vec<u32>>>,
     turns: Turn,
-    turns_of_answered: Turn,
-    /// Whether the last turn was one of those whose last request was answered.
-    last_was_answered: bool,
+    turns_of_healing: Turn,
+    last_was_healing: bool,
 }
 
 /// Who had the last turn, if anybody.
@@ -149,27 +148,27 @@ impl Unsettled {
         settled
     }
 
-    /// Who has the next turn. Every other one is for those whose last request was answered: where an account has its
-    /// permission back they are soon found to be well, however many others are refused for their own sake.
+    /// Who has the next turn. Every other one is for those with parts whose last request was answered: where an account has
+    /// its permission back they are soon found to be well, however many others are refused for their own sake.
     fn next_in_turn(&mut self, now: Duration) -> Option<Tenant> {
-        let answered = match self.last_was_answered {
-            true => None,
-            false => self.first_after(self.turns_of_answered, now, |it| it.answered),
-        };
-        self.last_was_answered = answered.is_some();
-        if answered.is_some() {
-            self.turns_of_answered = answered;
-            return answered;
+        let heals = |tenant: &Tenant, it: &Namespace| it.answered && self.parts.contains_key(tenant);
+        let healing = if self.last_was_healing { None } else { self.first_after(self.turns_of_healing, heals) };
+        self.last_was_healing = healing.is_some();
+        if healing.is_some() {
+            self.turns_of_healing = healing;
+            return healing;
         }
-        let next = self.first_after(self.turns, now, |_| true)?;
+        let has_work = |tenant: &Tenant, _: &Namespace| {
+            self.parts.contains_key(tenant) || self.waiting.is_due(*tenant, now.into())
+        };
+        let next = self.first_after(self.turns, has_work)?;
         self.turns = Some(next);
         Some(next)
     }
 
-    /// The first with something to ask for, beginning after one.
-    fn first_after(&self, turn: Turn, now: Duration, is_wanted: fn(&Namespace) -> bool) -> Option<Tenant> {
-        let has_work = |tenant: &Tenant| self.parts.contains_key(tenant) || self.waiting.is_due(*tenant, now.into());
-        let wanted = |(tenant, it): (&Tenant, &Namespace)| (is_wanted(it) && has_work(tenant)).then_some(*tenant);
+    /// The first namespace that is wanted, beginning after one.
+    fn first_after(&self, turn: Turn, is_wanted: impl Fn(&Tenant, &Namespace) -> bool) -> Option<Tenant> {
+        let wanted = |(tenant, it): (&Tenant, &Namespace)| is_wanted(tenant, it).then_some(*tenant);
         let after = (turn.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         self.namespaces.range(after).find_map(wanted).or_else(|| self.namespaces.iter().find_map(wanted))
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clocks::secs;
 use crate::cloud::{Ill, Stage, Trouble};
 use crate::record::Told;
-use crate::scenario::{FUTURE, Object, Secret};
+use crate::scenario::{FUTURE, Name, Object, Secret};
 use crate::truth::{Run, SLACK};
 
 /// How often something was checked and held, or what speaks against it.
@@ -141,8 +141,11 @@ fn news_since(run: &Run<'_>, told: &Told) -> Duration {
     since
 }
 
-/// Whether its Secret held something of a kind within a time.
+/// Whether its Secret held something of a kind within a time, or when it was read last before that.
 fn held(run: &Run<'_>, object: &Object, since: Duration, until: Duration, kind: impl Fn(&Secret) -> bool) -> bool {
+    let is_its = |(namespace, name): &Name| *namespace == object.namespace && Some(name) == object.secret.as_ref();
+    let mut reads = run.record.reads.iter().rev().filter(|(at, name)| *at <= until && is_its(name));
+    let since = reads.next().map_or(since, |(at, _)| since.min(*at));
     contents(run, object).any(|(from, to, secret)| from <= until && to >= since && kind(secret))
 }
 
@@ -256,8 +259,11 @@ fn no_end_was_missed_or_taken_back(run: &Run<'_>) -> Verdict {
         let answered = look.pages.last().copied().unwrap_or(look.begun);
         let mut tenures = run.record.tenures.iter();
         let goes_on = tenures.any(|it| it.process == look.process && it.from <= look.begun && it.to > answered + WRITE);
-        let out = run.scenario.outages.iter().any(|(from, to)| *from <= answered + WRITE && *to + secs(30) >= answered);
-        if goes_on && !out && !run.record.deleted.contains_key(&place) {
+        let touches = |from: Duration, to: Duration| from <= answered + WRITE && to >= answered;
+        let out = run.scenario.outages.iter().any(|(from, to)| touches(*from, run.running(*to, secs(30))));
+        // An answer to keys that its Secret has no more is not used.
+        let rekeyed = run.bad_keys(place).iter().any(|(from, to)| *from <= answered && *to >= look.begun);
+        if goes_on && !out && !rekeyed && !run.record.deleted.contains_key(&place) {
             checked += 1;
             let told = run.told_end(place);
             holds(told.is_some_and(|at| at <= answered + WRITE), || {
@@ -428,6 +434,7 @@ fn what_is_refused_or_breaks_answers_is_told_so(run: &Run<'_>) -> Verdict {
         };
         if run.thing(object).script.last().is_some_and(|(from, _)| *from > run.scenario.calm)
             || run.record.deleted.contains_key(&place)
+            || !run.has_time_for_refused_ids()
         {
             continue;
         }

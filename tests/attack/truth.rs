@@ -214,7 +214,7 @@ impl<'a> Run<'a> {
     }
 
     /// The moment until which a machine has run for so long since `from`: none of its clocks tells of a pause from outside.
-    fn running(&self, from: Duration, time: Duration) -> Duration {
+    pub(crate) fn running(&self, from: Duration, time: Duration) -> Duration {
         let pauses = self.scenario.acts.iter().filter_map(|(at, act)| {
             let Act::Pause(pause) = act else { return None };
             Some((*at, *pause))
@@ -275,12 +275,26 @@ impl<'a> Run<'a> {
         self.rounds = lanes.into_iter().map(|(lane, ids)| (lane, round(ids))).collect();
     }
 
-    /// Calls for the ids that were not known to spoil calls: for each namespace that has such. A search that began within
-    /// a minute before may still go on.
-    pub(crate) fn searches(&self, (from, to): Window) -> usize {
+    /// Calls for the ids that were not known to spoil calls: for each namespace that has such. A search goes on for as long
+    /// as its own calls and those of all others take that began shortly before, a minute at least.
+    pub(crate) fn searches(&self, window: Window) -> usize {
+        let calls = self.searches_begun(window, secs(300));
+        let time = Duration::from_secs_f64(calls as f64 / (self.scenario.limits.qps * 0.75));
+        self.searches_begun(window, time.clamp(secs(60), secs(300)))
+    }
+
+    /// Whether the last process had time to find all ids that spoil calls, each with the calls for halving a hundred ids,
+    /// at a quarter of the rate: no interval is promised for them.
+    pub(crate) fn has_time_for_refused_ids(&self) -> bool {
+        let calls = 8 * self.scenario.objects.iter().filter(|object| !object.honest).count();
+        let start = self.record.starts.last().copied().unwrap_or_default();
+        Duration::from_secs_f64(calls as f64 / (self.scenario.limits.qps / 4.0)) < self.scenario.end - start
+    }
+
+    fn searches_begun(&self, (from, to): Window, before: Duration) -> usize {
         let mut namespaces: BTreeMap<&str, usize> = BTreeMap::new();
         for (at, namespace, calls) in &self.unseen {
-            if *at + secs(60) >= from && *at <= to {
+            if *at + before >= from && *at <= to {
                 let most = namespaces.entry(namespace).or_default();
                 *most = (*most).max(*calls);
             }
@@ -294,11 +308,16 @@ impl<'a> Run<'a> {
         for (place, object) in self.scenario.objects.iter().enumerate() {
             let Some(created) = self.record.created.get(&place) else { continue };
             let turns = self.thing(object).script.iter().map(|(from, _)| *from).chain([*created]);
-            for at in turns.chain(self.record.tenures.iter().map(|it| it.from)).filter(|at| at >= created) {
+            let turns = turns.map(|at| (at, false));
+            let starts = self.record.tenures.iter().map(|it| (it.from, true));
+            for (at, is_start) in turns.chain(starts).filter(|(at, _)| at >= created) {
                 let Some(calls) = search(self.thing(object).at(at)) else { continue };
-                let is_told = self.told_of(place).take_while(|told| told.at < at).last();
-                let is_told = is_told.is_some_and(|told| {
-                    ["RequestRejected", "AccessDenied", "CloudUnavailable"].contains(&told.reason.as_str())
+                let told = self.told_of(place).take_while(|told| told.at < at).last();
+                let is_told = told.is_some_and(|told| match told.reason.as_str() {
+                    "RequestRejected" | "AccessDenied" => true,
+                    // A process that starts cannot tell it from an outage of its whole account.
+                    "CloudUnavailable" => !is_start,
+                    _ => false,
                 });
                 if !is_told {
                     all.push((at, object.namespace.as_str(), calls));
