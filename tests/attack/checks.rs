@@ -213,15 +213,16 @@ fn has_missed(run: &Run<'_>, place: usize, deadline: Duration, at: Duration) -> 
         // The API server's dates are whole seconds, so that the deadline may seem a second nearer or farther.
         call.begun + SLACK >= deadline && call.begun <= at && run.end(object).is_none_or(|end| call.begun < end)
     });
-    let running: Duration =
-        run.record.tenures.iter().map(|it| it.to.min(at).saturating_sub(it.from.max(deadline))).sum();
+    // A pause of up to 5 s counts as time in which the process ran; it leads again with the next look at the Lease.
+    let tenures = &run.record.tenures;
+    let pauses = tenures.windows(2).filter(|pair| pair[0].process == pair[1].process);
+    let pauses = pauses.map(|pair| (pair[0].to, pair[1].from)).filter(|(from, to)| *to - *from <= secs(6));
+    let ran = tenures.iter().map(|it| (it.from, it.to)).chain(pauses);
+    let running: Duration = ran.map(|(from, to)| to.min(at).saturating_sub(from.max(deadline))).sum();
     let mut ill = run.ill(object.account).into_iter().chain(run.without_keys(place));
     let ill = ill.any(|(from, to)| from <= at && to >= deadline);
     at + SLACK >= deadline && (asked || ill && running + SLACK >= secs(60))
 }
-
-/// Dates come with every answer of the API server, and at least so often; the clock is right again with the second one.
-const TWO_DATES: Duration = secs(60);
 
 /// A timeout ends an ImageTask soon after its deadline, where a process runs and leads all the while.
 fn no_timeout_fell_late(run: &Run<'_>) -> Verdict {
@@ -230,7 +231,9 @@ fn no_timeout_fell_late(run: &Run<'_>) -> Verdict {
         let Some(deadline) = run.deadline(place) else { continue };
         for (from, to) in run.well(place, Duration::MAX) {
             let from = from.max(deadline);
-            let by = from + run.longest_gap(object, (from, from)) + TWO_DATES + WRITE;
+            // The time is known for certain with the second right date in a row.
+            let Some(known) = run.two_right_dates(from) else { continue };
+            let by = known + run.longest_gap(object, (from, known)) + WRITE;
             if by <= to {
                 checked += 1;
                 let told = run.told_end(place);

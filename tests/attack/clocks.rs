@@ -73,13 +73,13 @@ impl Dates {
         Self { dice: fastrand::Rng::with_seed(seed), may_be_false, last_was_false: false }
     }
 
-    /// The date of an answer that is given now.
-    pub(crate) fn give(&mut self, now: Duration) -> Timestamp {
+    /// The date of an answer that is given now, and whether it is right.
+    pub(crate) fn give(&mut self, now: Duration) -> (Timestamp, bool) {
         let is_false = self.may_be_false && !self.last_was_false && self.dice.u8(..4) == 0;
         self.last_was_false = is_false;
         let true_date = Timestamp::from_second(wall(now).as_second()).expect("it is in range");
         let off = SignedDuration::from_hours(if self.dice.bool() { 2 } else { -2 });
-        if is_false { true_date + off } else { true_date }
+        (if is_false { true_date + off } else { true_date }, !is_false)
     }
 }
 

@@ -63,4 +63,5 @@ pub(crate) fn write(run: &Run<'_>, findings: &[Finding]) {
     );
     keep("objects", run.scenario.objects.iter().map(|it| format!("{it:?} {:?}\n", run.thing(it))).collect());
     keep("troubles", format!("{:#?}\n{:#?}\n", run.scenario.cloud.troubles, run.scenario.outages));
+    keep("secrets", format!("{:#?}\n{:#?}\n", run.scenario.secrets, run.scenario.cloud.keys));
 }

@@ -58,6 +58,8 @@ pub(crate) struct Record {
     pub(crate) calls: Vec<Call>,
     pub(crate) told: Vec<Told>,
     pub(crate) tenures: Vec<Tenure>,
+    /// When each process heard the API server's time, and whether it was right.
+    pub(crate) dates: Vec<(Duration, usize, bool)>,
     pub(crate) sent: Vec<Sent>,
     /// When a process first saw an object: by process and object.
     pub(crate) arrivals: BTreeMap<(usize, usize), Duration>,

@@ -137,6 +137,17 @@ impl<'a> Run<'a> {
         Some(created + self.scenario.objects[place].timeout?)
     }
 
+    /// When whichever process led at a moment had heard two right dates in a row since.
+    pub(crate) fn two_right_dates(&self, from: Duration) -> Option<Duration> {
+        let leader = self.record.tenures.iter().find(|it| it.from <= from && it.to > from)?.process;
+        let mut row = 0;
+        let mut heard = self.record.dates.iter().filter(|(at, process, _)| *at >= from && *process == leader);
+        heard.find_map(|(at, _, is_right)| {
+            row = if *is_right { row + 1 } else { 0 };
+            (row == 2).then_some(*at)
+        })
+    }
+
     /// The times in which it was suspended, and until its resumption had arrived.
     fn suspended(&self, place: usize) -> Vec<Window> {
         let times = self.record.suspended.get(&place).into_iter().flatten();
@@ -229,7 +240,7 @@ impl<'a> Run<'a> {
 
     fn recovery(&self, trouble: &Trouble) -> Duration {
         let interval = self.scenario.limits.interval;
-        let pause = (trouble.to - trouble.from + interval).min(secs(300).max(interval)) + HANG;
+        let pause = (trouble.to - self.began(trouble) + interval).min(secs(300).max(interval)) + HANG;
         match trouble.ill {
             Ill::Throttled(seconds) => {
                 pause + secs(seconds.unwrap_or(0)) + secs(60).mul_f64(4.0 / self.scenario.limits.qps)
@@ -239,6 +250,14 @@ impl<'a> Run<'a> {
             // asked alone, one after the other. Either way they come back by doubling once the first was answered.
             Ill::Denied => pause.min(secs(30).max(interval)) + self.healing(trouble.account),
         }
+    }
+
+    /// When the program was in trouble first that has met no answer since.
+    fn began(&self, trouble: &Trouble) -> Duration {
+        let before =
+            self.scenario.cloud.troubles.iter().rfind(|it| it.account == trouble.account && it.to < trouble.from);
+        let unanswered = before.filter(|it| self.first_answer(it).is_none_or(|at| at >= trouble.from));
+        unanswered.map_or(trouble.from, |it| self.began(it))
     }
 
     /// How long the ids of an account may take to come back after the first answer that shows its permission: a minute for

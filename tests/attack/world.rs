@@ -262,7 +262,8 @@ impl<'a> World<'a> {
     /// An answer of the API server tells its time.
     fn date(&mut self, process: usize) {
         if !self.scenario.is_out(self.now) {
-            let date = self.processes[process].dates.give(self.now);
+            let (date, is_right) = self.processes[process].dates.give(self.now);
+            self.record.dates.push((self.now, process, is_right));
             self.with(process, |program, clocks| program.heard_date(date, clocks));
         }
     }
