@@ -14,6 +14,7 @@ use super::directory::Tenant;
 use super::lane::Lane;
 use super::ring::Place;
 use super::sent::Sent;
+use super::subject::SubjectId;
 use crate::clock::Now;
 use crate::ecs::{ErrorKind, Scope};
 use crate::observation::Failure;
@@ -218,7 +219,8 @@ impl Lane {
                 self.ring_of(ids[0]).isolation.failed(tenants.into_iter());
             }
             Sent::Unsettled(tenant) if self.ring_of(ids[0]).unsettled.completed(tenant, false) => {
-                self.isolate_unanswered(tenant, ids, now);
+                let tasks = matches!(self.id_of(ids[0]), SubjectId::Task(_));
+                self.isolate_unanswered(tenant, tasks, now);
             }
             Sent::Shared | Sent::Canary | Sent::Probe => self.suspect(ids, now),
             Sent::Unsettled(_) | Sent::Alone => {}

@@ -116,7 +116,7 @@ impl Lane {
         if !ring.unsettled.settle(tenant, now) {
             return;
         }
-        for key in ring.unsettled.take_all(tenant) {
+        for key in ring.unsettled.take_out(tenant, |_| true) {
             let subject = &mut self.subjects[key as usize];
             subject.suspect = false;
             let place = subject.place;
@@ -144,13 +144,12 @@ impl Lane {
     }
 
     /// Isolates those ids of a namespace that were never answered, whose turn to be asked comes sooner that way.
-    pub(super) fn isolate_unanswered(&mut self, tenant: Tenant, asked: &[u32], now: Duration) {
-        let waiting = self.ring_of(asked[0]).unsettled.take_all(tenant);
-        for key in waiting {
+    pub(super) fn isolate_unanswered(&mut self, tenant: Tenant, tasks: bool, now: Duration) {
+        let subjects = &self.subjects;
+        let ring = if tasks { &mut self.tasks } else { &mut self.resources };
+        for key in ring.unsettled.take_out(tenant, |key| !subjects[key as usize].was_answered()) {
             if self.subjects[key as usize].followers.is_empty() {
                 self.forget(key);
-            } else if self.subjects[key as usize].was_answered() {
-                self.put_back(key, now);
             } else {
                 self.subjects[key as usize].isolate();
                 self.place(key, Place::Isolated(Moment::from(now)));

@@ -19,6 +19,8 @@ pub(super) struct ReadSchedule {
     interval: Duration,
     cause: Cause,
     next: Next,
+    /// When it would be read had nobody asked for it out of turn.
+    regular: Option<Duration>,
     /// When the last reading began.
     begun: Option<Duration>,
 }
@@ -48,7 +50,7 @@ enum Next {
 impl ReadSchedule {
     /// That of what is never read.
     pub(super) fn never() -> Self {
-        Self { interval: Duration::ZERO, cause: Cause::Routine, next: Next::Never, begun: None }
+        Self { interval: Duration::ZERO, cause: Cause::Routine, next: Next::Never, regular: None, begun: None }
     }
 
     /// That of what was never read, and is read at `now` for the first time.
@@ -78,8 +80,10 @@ impl ReadSchedule {
     pub(super) fn begin(&mut self, now: Duration) {
         self.begun = Some(now);
         self.next = Next::End { again: false };
-        if let Cause::Refusal { step } = &mut self.cause {
-            *step = step.saturating_add(1);
+        self.regular = self.regular.filter(|regular| now < *regular);
+        match &mut self.cause {
+            Cause::Refusal { step } if self.regular.is_none() => *step = step.saturating_add(1),
+            Cause::Routine | Cause::Refusal { .. } | Cause::Failure { .. } => {}
         }
     }
 
@@ -103,12 +107,12 @@ impl ReadSchedule {
 
     /// A reading brought nothing that can be used.
     pub(super) fn brought_nothing(&mut self, now: Duration) {
-        let step = match self.cause {
-            Cause::Failure { step } => step,
-            Cause::Routine | Cause::Refusal { .. } => 0,
-        };
-        self.cause = Cause::Failure { step: step.saturating_add(1) };
-        self.finish(now + self.pause(step));
+        match self.cause {
+            // That was out of turn, and its turn stays what it was.
+            Cause::Failure { step } if self.regular.is_some() => self.finish(now + self.pause(step)),
+            Cause::Failure { step } => self.failed(step, now),
+            Cause::Routine | Cause::Refusal { .. } => self.failed(0, now),
+        }
     }
 
     /// A reading was not answered: what is known of the source stays as it is, so a refusal is not forgotten.
@@ -140,10 +144,11 @@ impl ReadSchedule {
 
     /// Somebody waits for it: it is read as soon as it may be read again.
     pub(super) fn hurry(&mut self, now: Duration) {
-        match &mut self.next {
-            Next::End { again } => *again = true,
-            Next::Never | Next::At(_) => self.no_later_than(self.earliest(now)),
-        }
+        self.next = match self.next {
+            Next::End { .. } => Next::End { again: true },
+            Next::At(next) => self.out_of_turn(next, now),
+            Next::Never => Next::Never,
+        };
     }
 
     /// Reads it at that moment or before.
@@ -153,14 +158,28 @@ impl ReadSchedule {
         }
     }
 
+    fn failed(&mut self, step: u32, now: Duration) {
+        self.cause = Cause::Failure { step: step.saturating_add(1) };
+        self.finish(now + self.pause(step));
+    }
+
     fn finish(&mut self, next: Duration) {
-        let wanted = match self.next {
-            Next::Never => return,
-            Next::End { again: true } => next.min(self.earliest(Duration::ZERO)),
+        let next = self.regular.take().map_or(next, |regular| regular.min(next));
+        self.next = match self.next {
+            Next::Never => Next::Never,
+            Next::End { again: true } => self.out_of_turn(next, Duration::ZERO),
             // Without a reading under way the result is that of one for a source of the same name that is gone.
-            Next::End { again: false } | Next::At(_) => next,
+            Next::End { again: false } | Next::At(_) => Next::At(next),
         };
-        self.next = Next::At(wanted);
+    }
+
+    /// A reading as soon as it may be, before the one whose turn is at `next`.
+    fn out_of_turn(&mut self, next: Duration, now: Duration) -> Next {
+        let earliest = self.earliest(now);
+        if earliest < next {
+            self.regular.get_or_insert(next);
+        }
+        Next::At(next.min(earliest))
     }
 
     fn earliest(&self, now: Duration) -> Duration {
@@ -300,6 +319,23 @@ mod tests {
         schedule.hurry(secs(1));
         schedule.accepted();
         assert_eq!(schedule.next(), None);
+    }
+
+    #[test]
+    fn who_asks_out_of_turn_does_not_make_anybody_wait_longer() {
+        let mut schedule = ReadSchedule::new(secs(10), secs(0));
+        schedule.begin(secs(0));
+        schedule.brought_new(ROUTINE);
+        schedule.refused(secs(0));
+        for turn in [10, 30, 70, 130] {
+            schedule.hurry(secs(turn - 8));
+            assert_eq!(schedule.next(), Some(secs(turn - 8)));
+            schedule.begin(secs(turn - 8));
+            schedule.brought_the_same(ROUTINE, secs(turn - 8));
+            assert_eq!(schedule.next(), Some(secs(turn)));
+            schedule.begin(secs(turn));
+            schedule.brought_the_same(ROUTINE, secs(turn));
+        }
     }
 
     proptest! {

@@ -77,11 +77,24 @@ impl Unsettled {
         std::mem::take(&mut self.parts).into_values().flatten().flatten()
     }
 
-    /// Takes out all ids of a namespace, those in parts first.
-    pub(super) fn take_all(&mut self, tenant: Tenant) -> Vec<u32> {
-        let parts = self.parts.remove(&tenant).into_iter().flatten().flatten();
-        let mut taken: Vec<_> = parts.collect();
-        taken.extend(self.waiting.take_from(tenant, usize::MAX, Moment::MAX).into_iter().map(|(_, id)| id));
+    /// Takes out the wanted ids of a namespace, those in parts first. What is left of its parts stays as it is.
+    pub(super) fn take_out(&mut self, tenant: Tenant, is_wanted: impl Fn(u32) -> bool) -> Vec<u32> {
+        let mut taken = Vec::new();
+        if let Some(parts) = self.parts.get_mut(&tenant) {
+            for part in parts.iter_mut() {
+                taken.extend(part.extract_if(.., |id| is_wanted(*id)));
+            }
+            parts.retain(|part| !part.is_empty());
+            if parts.is_empty() {
+                self.parts.remove(&tenant);
+            }
+        }
+        for waiting in self.waiting.take_from(tenant, usize::MAX, Moment::MAX) {
+            match is_wanted(waiting.1) {
+                true => taken.push(waiting.1),
+                false => self.waiting.insert(tenant, waiting),
+            }
+        }
         taken
     }
 
@@ -130,8 +143,12 @@ impl Unsettled {
     pub(super) fn completed(&mut self, tenant: Tenant, answered: bool) -> bool {
         let Some(namespace) = self.namespaces.get_mut(&tenant) else { return false };
         namespace.answered = answered;
-        namespace.failures = if answered { 0 } else { namespace.failures.saturating_add(1) };
-        namespace.failures >= MAX_FAILURES
+        namespace.failures = if answered { 0 } else { namespace.failures + 1 };
+        let too_many = namespace.failures >= MAX_FAILURES;
+        if too_many {
+            namespace.failures = 0;
+        }
+        too_many
     }
 
     /// Lets a namespace go whose ids have all been answered or are isolated. Returns whether it is settled; what still

@@ -213,6 +213,10 @@ fn has_missed(run: &Run<'_>, place: usize, deadline: Duration, at: Duration) -> 
         // The API server's dates are whole seconds, so that the deadline may seem a second nearer or farther.
         call.begun + SLACK >= deadline && call.begun <= at && run.end(object).is_none_or(|end| call.begun < end)
     });
+    // That it is refused alone says that the cloud tells nothing of it.
+    let refused = run.record.calls.iter().any(|call| {
+        call.begun + SLACK >= deadline && call.begun <= at && call.asked.ids == [object.id()] && call.was_refused
+    });
     // A pause of up to 5 s counts as time in which the process ran; it leads again with the next look at the Lease.
     let tenures = &run.record.tenures;
     let pauses = tenures.windows(2).filter(|pair| pair[0].process == pair[1].process);
@@ -221,7 +225,7 @@ fn has_missed(run: &Run<'_>, place: usize, deadline: Duration, at: Duration) -> 
     let running: Duration = ran.map(|(from, to)| to.min(at).saturating_sub(from.max(deadline))).sum();
     let mut ill = run.ill(object.account).into_iter().chain(run.without_keys(place));
     let ill = ill.any(|(from, to)| from <= at && to >= deadline);
-    at + SLACK >= deadline && (asked || ill && running + SLACK >= secs(60))
+    at + SLACK >= deadline && (asked || refused || ill && running + SLACK >= secs(60))
 }
 
 /// A timeout ends an ImageTask soon after its deadline, where a process runs and leads all the while.

@@ -20,6 +20,7 @@ pub(crate) struct Call {
     pub(crate) said: String,
     /// Whether it told of tasks, and all of them.
     pub(crate) answered: bool,
+    pub(crate) was_refused: bool,
 }
 
 /// A status that was stored.

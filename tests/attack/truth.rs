@@ -302,10 +302,11 @@ impl<'a> Run<'a> {
         self.searches_begun(window, time.clamp(secs(60), secs(300)))
     }
 
-    /// Whether the last process had time to find all ids that spoil calls, each with the calls for halving a hundred ids,
-    /// at a quarter of the rate: no interval is promised for them.
+    /// Whether the last process had time to find all ids that spoil calls, one after the other, at a quarter of the rate: no
+    /// interval is promised for them.
     pub(crate) fn has_time_for_refused_ids(&self) -> bool {
-        let calls = 8 * self.scenario.objects.iter().filter(|object| !object.honest).count();
+        let calls = |object| self.thing(object).script.iter().filter_map(|(_, stage)| search(*stage)).max();
+        let calls: usize = self.scenario.objects.iter().filter_map(calls).sum();
         let start = self.record.starts.last().copied().unwrap_or_default();
         Duration::from_secs_f64(calls as f64 / (self.scenario.limits.qps / 4.0)) < self.scenario.end - start
     }

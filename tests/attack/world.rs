@@ -298,6 +298,7 @@ impl<'a> World<'a> {
             pages: Vec::new(),
             said: "…".to_owned(),
             answered: false,
+            was_refused: false,
         });
         if std::mem::take(&mut self.processes[process].cut_off) {
             self.record.calls[call].said = "a dead connection".to_owned();
@@ -317,6 +318,7 @@ impl<'a> World<'a> {
         call.pages = (0..said.calls()).map(page).collect();
         call.said = said.label();
         call.answered = matches!(said, Said::Tasks(_, true, _));
+        call.was_refused = matches!(said, Said::Refused(..));
         let at = page(said.calls() - 1);
         self.at(at, Event::Answered { process, ask, said });
     }
