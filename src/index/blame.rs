@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::breaker::{Breaker, MAX_FAILURES, Spacing};
-use super::canary::{CanaryCheck, FailedRequest};
+use super::canary::{CanaryCheck, FailedRequest, Released};
 use super::cut::cut;
 use super::directory::Tenant;
 use super::lane::Lane;
@@ -167,7 +167,14 @@ impl Lane {
         if check.is_over() {
             self.check = None;
         }
-        released.into_iter().flat_map(|request| self.blame(request, now)).collect()
+        let mut findings = Vec::new();
+        for released in released {
+            match released {
+                Released::AtFault(request) => findings.extend(self.blame(request, now)),
+                Released::Explained(ids) => self.add_part(ids),
+            }
+        }
+        findings
     }
 
     /// The lane as a whole fails: what was asked for is due again, after a probe. Nothing is cut.

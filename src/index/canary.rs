@@ -29,23 +29,67 @@ pub(super) struct FailedRequest {
     pub(super) failure: Failure,
 }
 
+/// What is known of a request that failed once a later one was answered.
+pub(super) enum Released {
+    /// Some of its ids are at fault.
+    AtFault(FailedRequest),
+    /// One of its ids has failed alone: these others may be well.
+    Explained(Vec<u32>),
+}
+
+/// A request that is held.
+struct Held {
+    request: FailedRequest,
+    /// Those of its ids that were asked for as canaries.
+    canaries: Vec<u32>,
+}
+
 /// Requests that failed, held until canaries have told whether their ids are at fault.
 pub(super) struct CanaryCheck {
-    held: Vec<FailedRequest>,
+    held: Vec<Held>,
     asked: Vec<(Tenant, u32)>,
     failed: Vec<(Tenant, Scope)>,
     last: Duration,
 }
 
+impl Held {
+    fn new(request: FailedRequest) -> Self {
+        Self { request, canaries: Vec::new() }
+    }
+
+    /// One of its ids may be asked for as a canary, and is held no longer then.
+    fn ask(&mut self, id: u32) {
+        if let Some(place) = self.request.ids.iter().position(|held| *held == id) {
+            self.request.ids.remove(place);
+            self.canaries.push(id);
+        }
+    }
+
+    /// The id that was asked for alone.
+    fn alone(&self) -> Option<u32> {
+        match self.request.ids[..] {
+            [id] if self.canaries.is_empty() => Some(id),
+            _ => None,
+        }
+    }
+
+    fn release(self, failed: &[u32]) -> Released {
+        match self.canaries.iter().any(|id| failed.contains(id)) {
+            true => Released::Explained(self.request.ids),
+            false => Released::AtFault(self.request),
+        }
+    }
+}
+
 impl CanaryCheck {
     /// Holds the first request.
     pub(super) fn new(request: FailedRequest) -> Self {
-        Self { held: vec![request], asked: Vec::new(), failed: Vec::new(), last: Duration::ZERO }
+        Self { held: vec![Held::new(request)], asked: Vec::new(), failed: Vec::new(), last: Duration::ZERO }
     }
 
     /// Holds one more.
     pub(super) fn hold(&mut self, request: FailedRequest) {
-        self.held.push(request);
+        self.held.push(Held::new(request));
     }
 
     /// When the next canary may be asked for; `None`: no more of them.
@@ -73,8 +117,8 @@ impl CanaryCheck {
     pub(super) fn ask(&mut self, tenant: Tenant, id: u32, now: Duration) {
         self.asked.push((tenant, id));
         self.last = now;
-        self.held.iter_mut().for_each(|request| request.ids.retain(|held| *held != id));
-        self.held.retain(|request| !request.ids.is_empty());
+        self.held.iter_mut().for_each(|held| held.ask(id));
+        self.held.retain(|held| !held.request.ids.is_empty());
     }
 
     /// An id that was answered before has failed alone: it counts as a canary, whatever it was asked for.
@@ -99,28 +143,29 @@ impl CanaryCheck {
 
     /// Lets go of the newest request for a canary that failed so.
     pub(super) fn take_canary(&mut self, how: Scope) -> Option<FailedRequest> {
-        let is_it = |request: &FailedRequest| {
-            request.kind.scope() == how && matches!(request.ids[..], [id] if self.has_asked_id(id))
-        };
-        self.held.iter().rposition(is_it).map(|place| self.held.remove(place))
+        let is_it =
+            |held: &Held| held.request.kind.scope() == how && held.alone().is_some_and(|id| self.has_asked_id(id));
+        self.held.iter().rposition(is_it).map(|place| self.held.remove(place).request)
     }
 
     /// The ids that are held.
     pub(super) fn held_ids(&self) -> impl Iterator<Item = u32> {
-        self.held.iter().flat_map(|request| request.ids.iter().copied())
+        self.held.iter().flat_map(|held| held.request.ids.iter().copied())
     }
 
-    /// Lets go of the requests that began before a request that was answered: their ids are at fault. What began later
-    /// is for other canaries to tell.
-    pub(super) fn release(&mut self, answered: Duration) -> Vec<FailedRequest> {
+    /// Lets go of the requests that began before a request that was answered. What began later is for other canaries to
+    /// tell.
+    pub(super) fn release(&mut self, answered: Duration) -> Vec<Released> {
+        let failed: Vec<u32> = self.held.iter().filter_map(Held::alone).filter(|id| self.has_asked_id(*id)).collect();
         self.asked.clear();
         self.failed.clear();
-        self.held.extract_if(.., |request| request.begun.mono <= answered).collect()
+        let released = self.held.extract_if(.., |held| held.request.begun.mono <= answered);
+        released.map(|held| held.release(&failed)).collect()
     }
 
     /// Lets go of all requests.
     pub(super) fn into_held(self) -> Vec<FailedRequest> {
-        self.held
+        self.held.into_iter().map(|held| held.request).collect()
     }
 
     /// Whether nothing is held any more.
