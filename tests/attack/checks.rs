@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::clocks::secs;
+use crate::clocks::{millis, secs};
 use crate::cloud::{Ill, Stage, Trouble};
 use crate::record::Told;
 use crate::scenario::{FUTURE, Name, Object, Secret};
@@ -58,6 +58,9 @@ const WRITE: Duration = secs(5);
 
 /// What brought a reason may be so old when the reason is stored: a call that is given up after 10 s, and its write.
 const OLD_NEWS: Duration = secs(20);
+
+/// A reading of a Secret takes so long at most.
+const READING: Duration = millis(60);
 
 /// Every honest ImageTask is looked at again and again, from its arrival until it is known to be over.
 fn no_gap_was_too_long(run: &Run<'_>) -> Verdict {
@@ -144,7 +147,7 @@ fn news_since(run: &Run<'_>, told: &Told) -> Duration {
 /// Whether its Secret held something of a kind within a time, or when it was read last before that.
 fn held(run: &Run<'_>, object: &Object, since: Duration, until: Duration, kind: impl Fn(&Secret) -> bool) -> bool {
     let is_its = |(namespace, name): &Name| *namespace == object.namespace && Some(name) == object.secret.as_ref();
-    let mut reads = run.record.reads.iter().rev().filter(|(at, name)| *at <= until && is_its(name));
+    let mut reads = run.record.reads.iter().rev().filter(|(at, name)| *at + READING <= until && is_its(name));
     let since = reads.next().map_or(since, |(at, _)| since.min(*at));
     contents(run, object).any(|(from, to, secret)| from <= until && to >= since && kind(secret))
 }
