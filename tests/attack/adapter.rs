@@ -8,6 +8,7 @@ use imagetask_operator::clock::{Now, Wall};
 use imagetask_operator::credentials::{ACCESS_KEY, Credentials, Fingerprint, SECRET_KEY};
 use imagetask_operator::ecs::{Answer, Batch, Error, Region, Task, TaskId, Words};
 use imagetask_operator::index::{self, Index, Question, SecretFault, SecretName, Unusable, WatchId, Write, Written};
+use imagetask_operator::reconcile::Rules;
 use imagetask_operator::server_clock::ServerClock;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
@@ -24,11 +25,7 @@ pub(crate) struct Program {
     keys: HashMap<Fingerprint, String>,
 }
 
-/// A question to the cloud.
-pub(crate) struct Ask {
-    question: Question,
-    pub(crate) asked: Asked,
-}
+pub(crate) struct Ask(Question, pub(crate) Asked);
 
 /// A status to be written.
 pub(crate) struct Draft {
@@ -38,15 +35,10 @@ pub(crate) struct Draft {
     pub(crate) status: Value,
 }
 
-/// The clock that the program counts on.
-pub(crate) fn clock(clocks: Clocks) -> Duration {
-    clocks.boot
-}
-
 impl Program {
     pub(crate) fn start(limits: Limits, own: &str, keys: &[String]) -> Self {
         let index = Index::new(index::Settings {
-            rules: imagetask_operator::reconcile::Rules { not_found_grace: secs(300), stuck_after: limits.stuck_after },
+            rules: Rules { not_found_grace: secs(300), stuck_after: limits.stuck_after },
             poll_interval: limits.interval,
             account_qps: limits.qps,
             total_qps: 100.0,
@@ -55,24 +47,22 @@ impl Program {
             own_credentials: Some(index::Own::Keys(Arc::new(credentials(own)))),
             lent_to: index::Namespaces::All,
         });
-        let keys = keys.iter().map(|key| (credentials(key).fingerprint(), key.clone())).collect();
-        Self { index, server: ServerClock::default(), keys }
+        let keys = keys.iter().map(|key| (credentials(key).fingerprint(), key.clone()));
+        Self { index, server: ServerClock::default(), keys: keys.collect() }
     }
 
-    /// The moment as the program has it.
     fn now(&self, clocks: Clocks) -> Now {
-        let mono = clock(clocks);
-        Now { mono, wall: self.server.now(mono).map_or(Wall::Local(clocks.wall), Wall::Server) }
+        let wall = self.server.now(clocks.boot).map_or(Wall::Local(clocks.wall), Wall::Server);
+        Now { mono: clocks.boot, wall }
     }
 
     /// An answer of the API server had this date.
     pub(crate) fn heard_date(&mut self, date: Timestamp, clocks: Clocks) {
-        self.server.heard(date, clock(clocks));
+        self.server.heard(date, clocks.boot);
     }
 
     pub(crate) fn lead(&mut self, until: Duration, clocks: Clocks) {
-        let now = self.now(clocks);
-        self.index.lead(until, now);
+        self.index.lead(until, self.now(clocks));
     }
 
     pub(crate) fn list(&mut self, objects: impl Iterator<Item = Value>, clocks: Clocks) {
@@ -83,27 +73,25 @@ impl Program {
 
     /// The watch shows an object as it is now, or as it was when it went.
     pub(crate) fn shown(&mut self, object: Value, is_gone: bool, clocks: Clocks) {
-        let view = serde_json::from_value(object).unwrap();
-        let now = self.now(clocks);
+        let (view, now) = (serde_json::from_value(object).unwrap(), self.now(clocks));
         if is_gone { self.index.leaves(view) } else { _ = self.index.arrives(view, WatchId(0), now) }
     }
 
     pub(crate) fn secret_read(&mut self, (namespace, name): Name, secret: &Secret, clocks: Clocks) {
-        let unusable = |why| Err(SecretFault::Unusable(why));
+        let malformed = || Credentials::from_pairs(|_| None).unwrap_err();
         let read = match secret {
             Secret::Key(key) => Ok(credentials(key)),
-            Secret::Malformed => unusable(Unusable::Malformed(Credentials::from_pairs(|_| None).unwrap_err())),
-            Secret::Missing => unusable(Unusable::NotFound),
+            Secret::Malformed => Err(SecretFault::Unusable(Unusable::Malformed(malformed()))),
+            Secret::Missing => Err(SecretFault::Unusable(Unusable::NotFound)),
             Secret::Unreadable => Err(SecretFault::Unreadable),
         };
-        let (name, now) = (SecretName { namespace: namespace.into(), name: name.into() }, self.now(clocks));
-        self.index.secret_read(name, read, now);
+        let name = SecretName { namespace: namespace.into(), name: name.into() };
+        self.index.secret_read(name, read, self.now(clocks));
     }
 
     /// The questions to put, the Secrets to read, and when to ask anew what is due.
     pub(crate) fn due(&mut self, clocks: Clocks) -> (Vec<Ask>, Vec<Name>, Option<Duration>) {
-        let now = self.now(clocks);
-        let due = self.index.due(now);
+        let due = self.index.due(self.now(clocks));
         self.index.take_news();
         let secrets = due.secrets.into_iter().map(|it| (it.namespace.to_string(), it.name.to_string())).collect();
         (due.questions.into_iter().map(|it| self.ask(it)).collect(), secrets, due.next)
@@ -111,12 +99,17 @@ impl Program {
 
     fn ask(&self, question: Question) -> Ask {
         let ids = question.batch.parameters().into_iter().map(|(_, id)| id.to_owned()).collect();
-        let (region, of_images) = (question.region.as_str().to_owned(), matches!(question.batch, Batch::Resources(_)));
+        let (region, of_images) = (question.region.to_string(), matches!(question.batch, Batch::Resources(_)));
         let key = self.keys[&question.credentials.fingerprint()].clone();
-        Ask { asked: Asked { key, region, ids, of_images }, question }
+        Ask(question, Asked { key, region, ids, of_images })
     }
 
     pub(crate) fn answered(&mut self, ask: Ask, said: Said, clocks: Clocks) {
+        let task = |row: &Row| {
+            let (type_, status, created_at) = (Some(row.type_), Some(row.word), Some(row.created));
+            let words = Words { type_, status, created_at, resource_id: row.image.as_deref(), ..Words::default() };
+            Task::new(TaskId::parse(&row.id).unwrap(), words)
+        };
         let tasks = |rows: Vec<Row>| rows.iter().map(task).collect();
         let result = match said {
             Said::Tasks(rows, complete, calls) => Ok(Answer { tasks: tasks(rows), request_id: None, complete, calls }),
@@ -124,14 +117,15 @@ impl Program {
             Said::Unusable(status) => Err(Error::unusable(status, None)),
             Said::Unreachable => Err(Error::unreachable()),
         };
-        let now = self.now(clocks);
-        self.index.answered(ask.question, result, now);
+        self.index.answered(ask.0, result, self.now(clocks));
     }
 
     /// The statuses to write, and when to ask anew for them.
     pub(crate) fn writes(&mut self, clocks: Clocks) -> (Vec<Draft>, Option<Duration>) {
-        let now = self.now(clocks);
-        let (writes, next) = self.index.due_writes(now);
+        let (writes, next) = self.index.due_writes(self.now(clocks));
+        let object = |write: &Write| (write.object.namespace.to_string(), write.object.name.to_string());
+        let status = |write: &Write| serde_json::to_value(&write.status).unwrap();
+        let draft = |it: Write| Draft { object: object(&it), version: it.version, status: status(&it), write: it };
         (writes.into_iter().map(draft).collect(), next)
     }
 
@@ -147,22 +141,10 @@ impl Program {
             Stored::Gone => Written::Gone,
             Stored::Failed => Written::Failed,
         };
-        let now = self.now(clocks);
-        self.index.written(draft.write.entry, draft.write.revision(), written, now);
+        self.index.written(draft.write.entry, draft.write.revision(), written, self.now(clocks));
     }
 }
 
 fn credentials(key: &str) -> Credentials {
     Credentials::from_pairs(|name| [ACCESS_KEY, SECRET_KEY].contains(&name).then(|| key.into())).unwrap()
-}
-
-fn task(row: &Row) -> Task {
-    let (type_, status, created_at) = (Some(row.type_), Some(row.word), Some(row.created));
-    let words = Words { type_, status, created_at, resource_id: row.image.as_deref(), ..Words::default() };
-    Task::new(TaskId::parse(&row.id).unwrap(), words)
-}
-
-fn draft(write: Write) -> Draft {
-    let object = (write.object.namespace.to_string(), write.object.name.to_string());
-    Draft { object, version: write.version, status: serde_json::to_value(&write.status).unwrap(), write }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::adapter::{Ask, Draft, Program, clock};
+use crate::adapter::{Ask, Draft, Program};
 use crate::clocks::{Clocks, Dates, Machine, Start, millis, secs};
 use crate::cloud::{HANG, Said};
 use crate::cluster::{Cluster, Stored};
@@ -283,7 +283,7 @@ impl<'a> World<'a> {
             let at = self.soon(0, 30);
             self.at(at, Event::Write { process: number, draft });
         }
-        let clock = clock(self.clocks(number));
+        let clock = self.clocks(number).boot;
         let next = [next_ask, next].into_iter().flatten().min();
         self.processes[number].wake =
             next.map(|next| to_step(self.now + next.saturating_sub(clock)).max(self.now + STEP));
@@ -294,7 +294,7 @@ impl<'a> World<'a> {
         self.record.calls.push(Call {
             process,
             begun: self.now,
-            asked: ask.asked.clone(),
+            asked: ask.1.clone(),
             pages: Vec::new(),
             said: "…".to_owned(),
             answered: false,
@@ -306,12 +306,12 @@ impl<'a> World<'a> {
             let at = self.soon(20, 60);
             return self.at(at, Event::Answered { process, ask, said });
         }
-        let latency = self.scenario.cloud.latency(&ask.asked, self.now);
+        let latency = self.scenario.cloud.latency(&ask.1, self.now);
         self.at(self.now + latency, Event::Served { process, call, ask });
     }
 
     fn served(&mut self, process: usize, call: usize, ask: Ask) {
-        let said = self.scenario.cloud.say(&ask.asked, self.now);
+        let said = self.scenario.cloud.say(&ask.1, self.now);
         let latency = self.now - self.record.calls[call].begun;
         let page = |n: u32| self.now + (latency * n).min(HANG * n);
         let call = &mut self.record.calls[call];
@@ -551,7 +551,7 @@ impl<'a> World<'a> {
     fn lease_turn(&mut self, number: usize) {
         let process = &self.processes[number];
         let has_led = process.renewed.is_some();
-        if clock(self.clocks(number)) >= process.term_ends {
+        if self.clocks(number).boot >= process.term_ends {
             self.retires(number, "could not renew its Lease");
         } else if self.scenario.is_out(self.now) {
         } else if self.lease.holder == Some(number) {
@@ -575,7 +575,7 @@ impl<'a> World<'a> {
     }
 
     fn renew(&mut self, process: usize) {
-        let ends = clock(self.clocks(process)) + TERM;
+        let ends = self.clocks(process).boot + TERM;
         self.lease.renewed = self.now;
         self.processes[process].renewed = Some(self.now);
         self.processes[process].renewed_boot = self.machines[self.processes[process].machine].boot(self.now);
