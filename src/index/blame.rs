@@ -370,6 +370,25 @@ mod tests {
     }
 
     #[test]
+    fn every_namespace_of_a_lane_that_refused_everything_heals_within_a_minute_of_an_answer() {
+        let mut world = World::new();
+        world.cloud = Box::new(|_| Err(ErrorKind::AccessDenied));
+        for namespace in 0..40 {
+            world.namespace = format!("team-{namespace}").leak();
+            (0..3).for_each(|n| world.create(&format!("t-{namespace}-{n}")));
+        }
+        world.run(secs(600));
+        world.cloud = Box::new(|_| Ok(()));
+        world.run(secs(100));
+        let back = world.calls.iter().find(|call| call.at >= secs(600)).expect("it is asked again").at;
+        assert!(back <= secs(631), "asked at {back:?}");
+        for id in (0..40).flat_map(|namespace| (0..3).map(move |n| format!("t-{namespace}-{n}"))) {
+            let looked = world.looked_at(&id, back);
+            assert!(looked - back <= secs(60), "{id} {:?} after the first answer", looked - back);
+        }
+    }
+
+    #[test]
     fn many_refused_ids_leave_turns_for_the_others() {
         let mut world = World::new();
         (0..100).for_each(|n| world.create(&format!("t-{n}")));

@@ -173,3 +173,34 @@ impl CanaryCheck {
         self.held.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Wall;
+    use crate::observation::FailureKind;
+    use k8s_openapi::jiff::Timestamp;
+
+    fn failed(ids: &[u32]) -> FailedRequest {
+        let begun = Now { mono: Duration::from_secs(5), wall: Wall::Local(Timestamp::UNIX_EPOCH) };
+        let kind = FailureKind::Rejected;
+        let text = "refused".into();
+        let failure = Failure { kind, of_task: true, since: begun.mono, text, code: None, request_id: None };
+        FailedRequest { ids: ids.to_vec(), sent: Sent::Shared, begun, kind: ErrorKind::Rejected, failure }
+    }
+
+    #[test]
+    fn an_id_that_is_refused_as_a_canary_explains_the_request_that_it_spoiled() {
+        let mut check = CanaryCheck::new(failed(&[1, 2, 3]));
+        check.hold(failed(&[7, 8]));
+        check.ask(Tenant(0), 3, Duration::from_secs(6));
+        check.hold(failed(&[3]));
+        check.fail(Tenant(0), 3, Scope::Refusal);
+        check.ask(Tenant(1), 9, Duration::from_secs(7));
+        let released = check.release(Duration::from_secs(7)).into_iter().map(|released| match released {
+            Released::AtFault(request) => (true, request.ids),
+            Released::Explained(ids) => (false, ids),
+        });
+        assert_eq!(released.collect::<Vec<_>>(), [(false, vec![1, 2]), (true, vec![7, 8]), (true, vec![3])]);
+    }
+}
