@@ -339,6 +339,10 @@ impl Plan {
                 _ => {
                     let ahead = self.dice.i64(-7_200..=7_200);
                     self.act(at, Act::SetClock(SignedDuration::from_secs(ahead)));
+                    // A process that starts with a wrong clock has not heard the API server's time yet.
+                    if self.dice.bool() {
+                        self.restart(at + secs(1));
+                    }
                 }
             }
             at += time + secs(10);

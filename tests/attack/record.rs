@@ -59,6 +59,8 @@ pub(crate) struct Record {
     pub(crate) calls: Vec<Call>,
     pub(crate) told: Vec<Told>,
     pub(crate) tenures: Vec<Tenure>,
+    /// When the machine of a leader was paused from outside, and for how long.
+    pub(crate) pauses: Vec<(Duration, Duration)>,
     /// When each process heard the API server's time, and whether it was right.
     pub(crate) dates: Vec<(Duration, usize, bool)>,
     pub(crate) sent: Vec<Sent>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clocks::secs;
 use crate::cloud::{HANG, Ill, MOST_PAGES, Stage, Thing, Trouble};
 use crate::record::{Call, Record, Told};
-use crate::scenario::{Act, Object, Scenario, Secret, Target};
+use crate::scenario::{Object, Scenario, Secret, Target};
 
 /// From when to when.
 pub(crate) type Window = (Duration, Duration);
@@ -217,19 +217,14 @@ impl<'a> Run<'a> {
 
     /// The longest pause of a machine that ended shortly before a moment.
     pub(crate) fn pause_before(&self, at: Duration) -> Duration {
-        let pauses = self.scenario.acts.iter().filter_map(|(from, act)| {
-            let Act::Pause(time) = act else { return None };
-            Some(*time).filter(|time| *from <= at && at <= *from + *time + secs(30))
-        });
+        let is_near = |(from, time): &&Window| *from <= at && at <= *from + *time + secs(30);
+        let pauses = self.record.pauses.iter().filter(is_near).map(|(_, time)| *time);
         pauses.max().unwrap_or_default()
     }
 
     /// The moment until which a machine has run for so long since `from`: none of its clocks tells of a pause from outside.
     pub(crate) fn running(&self, from: Duration, time: Duration) -> Duration {
-        let pauses = self.scenario.acts.iter().filter_map(|(at, act)| {
-            let Act::Pause(pause) = act else { return None };
-            Some((*at, *pause))
-        });
+        let pauses = self.record.pauses.iter().copied();
         pauses.fold(from.saturating_add(time), |until, (at, pause)| {
             match at < until && at.saturating_add(pause) > from {
                 true => until.saturating_add(pause - from.saturating_sub(at)),

@@ -33,6 +33,8 @@ struct Process {
     listed: bool,
     /// It does not run before; what comes meanwhile waits.
     stopped_until: Option<Duration>,
+    /// It stops for so long when it is about to send a status.
+    stops_at_write: Option<(Duration, Rest)>,
     held: Vec<Event>,
     /// The connections that stood are dead: the first call finds that out.
     cut_off: bool,
@@ -279,6 +281,11 @@ impl<'a> World<'a> {
         asks.into_iter().for_each(|ask| self.put(number, ask));
         self.read_secrets(number);
         let (drafts, next) = self.with(number, Program::writes);
+        if !drafts.is_empty()
+            && let Some((time, rest)) = self.processes[number].stops_at_write.take()
+        {
+            self.stops(number, time, rest);
+        }
         for draft in drafts {
             let at = self.soon(0, 30);
             self.at(at, Event::Write { process: number, draft });
@@ -446,9 +453,9 @@ impl<'a> World<'a> {
                     self.lease.holder = None;
                 }
             }
-            Act::Stop(time) => self.stops(time, Rest::Nothing),
-            Act::Sleep(time) => self.stops(time, Rest::Sleeps),
-            Act::Pause(time) => self.stops(time, Rest::IsPaused(time)),
+            Act::Stop(time) => self.leader_stops(time, Rest::Nothing),
+            Act::Sleep(time) => self.leader_stops(time, Rest::Sleeps),
+            Act::Pause(time) => self.leader_stops(time, Rest::IsPaused(time)),
             Act::SetClock(ahead) => {
                 let machine = self.leader().map_or(0, |process| self.processes[process].machine);
                 self.machines[machine].set(ahead);
@@ -477,6 +484,7 @@ impl<'a> World<'a> {
             alive: true,
             listed: false,
             stopped_until: None,
+            stops_at_write: None,
             held: Vec::new(),
             cut_off: false,
             leads_since: None,
@@ -512,9 +520,19 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The leader does not run for a time.
-    fn stops(&mut self, time: Duration, rest: Rest) {
+    /// The leader does not run for a time, from now on or from its next write on.
+    fn leader_stops(&mut self, time: Duration, rest: Rest) {
         let Some(process) = self.leader() else { return };
+        match self.dice.bool() {
+            true => self.processes[process].stops_at_write = Some((time, rest)),
+            false => self.stops(process, time, rest),
+        }
+    }
+
+    fn stops(&mut self, process: usize, time: Duration, rest: Rest) {
+        if let Rest::IsPaused(time) = rest {
+            self.record.pauses.push((self.now, time));
+        }
         self.closes_tenure(process);
         self.processes[process].stopped_until = Some(self.now + time);
         self.at(self.now + time, Event::Continues { process, rest });
