@@ -53,7 +53,7 @@ impl Lane {
         self.answered = self.answered.max(Some(begun));
         self.was_not_throttled();
         if is_of_use {
-            self.are_well(ids, sent);
+            self.are_well(ids, sent, begun);
         }
         (recovered, self.release(begun, now))
     }
@@ -223,7 +223,7 @@ impl Lane {
         match sent {
             Sent::Isolated | Sent::Healing => {
                 let tenants = self.tenants_of(ids);
-                self.ring_of(ids[0]).isolation.failed(tenants.into_iter());
+                self.ring_of(ids[0]).isolation.failed(tenants.into_iter(), request.begun.mono);
             }
             Sent::Unsettled(tenant) if self.ring_of(ids[0]).unsettled.completed(tenant, false) => {
                 let tasks = matches!(self.id_of(ids[0]), SubjectId::Task(_));
@@ -234,6 +234,8 @@ impl Lane {
         }
         match ids[..] {
             [key] => {
+                let tenant = self.subjects[key as usize].tenant;
+                self.ring_of(key).isolation.failed([tenant].into_iter(), request.begun.mono);
                 if self.answered.is_some() && !sent.is_of_suspects() {
                     self.spoilers.count(key, now);
                 }
@@ -285,7 +287,7 @@ impl Lane {
     }
 
     /// The answer to a request tells of its ids.
-    fn are_well(&mut self, ids: &[u32], sent: Sent) {
+    fn are_well(&mut self, ids: &[u32], sent: Sent, begun: Duration) {
         self.note_canaries(ids);
         match sent {
             Sent::Unsettled(tenant) => {
@@ -293,8 +295,9 @@ impl Lane {
             }
             Sent::Isolated | Sent::Healing => {
                 let tenants = self.tenants_of(ids);
-                self.ring_of(ids[0]).isolation.answered(tenants.into_iter());
-                if self.tasks.regular() + self.resources.regular() <= ids.len() {
+                self.ring_of(ids[0]).isolation.answered(tenants.into_iter(), begun);
+                // What is being asked counts as regular, mostly an id a request.
+                if self.tasks.regular() + self.resources.regular() <= ids.len() + self.special_in_flight {
                     self.tasks.isolation.scout_all();
                     self.resources.isolation.scout_all();
                 }

@@ -23,13 +23,16 @@ const SCOUTS: usize = 14;
 /// Isolated ids that say so much of the account, as many as canaries do.
 const MANY: usize = 3;
 
+/// A call that began before an answer comes to its end within this.
+const LATE: Duration = Duration::from_secs(30);
+
 /// The isolated ids of one kind in a lane.
 pub(super) struct Isolation {
     waiting: Turns,
     /// Parts of requests that failed.
     parts: VecDeque<Vec<u32>>,
-    /// Namespaces of which an id was just answered, and how many of their ids the next request may hold.
-    healing: BTreeMap<Tenant, usize>,
+    /// Namespaces of which an id was just answered.
+    healing: BTreeMap<Tenant, Healing>,
     /// Of how many other namespaces the next request may hold an id.
     crowd: usize,
     /// Namespaces of which an id is asked for though none may be due.
@@ -38,6 +41,13 @@ pub(super) struct Isolation {
     healed_last: bool,
     /// When namespaces were scouted last, and which was the last of them.
     last_scouted: (Duration, Option<Tenant>),
+}
+
+struct Healing {
+    /// How many ids the next request may hold.
+    size: usize,
+    /// When the newest request began that was answered.
+    begun: Duration,
 }
 
 impl Default for Isolation {
@@ -95,7 +105,7 @@ impl Isolation {
 
     /// Whether there are ids of namespaces that have proven themselves.
     pub(super) fn has_proven(&self) -> bool {
-        let proven = self.healing.iter().filter(|(_, size)| **size >= PROVEN);
+        let proven = self.healing.iter().filter(|(_, it)| it.size >= PROVEN);
         proven.into_iter().any(|(tenant, _)| self.waiting.first_of(*tenant).is_some())
     }
 
@@ -145,21 +155,24 @@ impl Isolation {
         taken.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// Ids of these namespaces were answered.
-    pub(super) fn answered(&mut self, tenants: impl Iterator<Item = Tenant>) {
+    /// Ids of these namespaces were answered, by a request that began at `begun`.
+    pub(super) fn answered(&mut self, tenants: impl Iterator<Item = Tenant>, begun: Duration) {
         for tenant in tenants {
-            let size = self.healing.entry(tenant).or_insert(1);
-            *size = (*size * 2).min(BATCH);
+            let healing = self.healing.entry(tenant).or_insert(Healing { size: 1, begun });
+            *healing = Healing { size: (healing.size * 2).min(BATCH), begun: healing.begun.max(begun) };
         }
         self.crowd = (self.crowd * 2).min(BATCH);
         let Self { healing, waiting, .. } = self;
-        healing.retain(|tenant, _| waiting.first_of(*tenant).is_some());
+        // One that is still being asked, since before its namespace was answered, may come back refused.
+        healing.retain(|tenant, it| waiting.first_of(*tenant).is_some() || it.begun + LATE > begun);
     }
 
-    /// A request for ids of these namespaces failed.
-    pub(super) fn failed(&mut self, tenants: impl Iterator<Item = Tenant>) {
+    /// A request for ids of these namespaces failed that began at `begun`. What was answered since heals on.
+    pub(super) fn failed(&mut self, tenants: impl Iterator<Item = Tenant>, begun: Duration) {
         for tenant in tenants {
-            self.healing.remove(&tenant);
+            if self.healing.get(&tenant).is_some_and(|it| it.begun <= begun) {
+                self.healing.remove(&tenant);
+            }
         }
         self.crowd = 1;
     }
@@ -181,8 +194,8 @@ impl Isolation {
     /// Ids that heal, due or not, of namespaces of which a request may hold as many.
     fn take_healing(&mut self, least: usize) -> Vec<Waiting> {
         let mut taken = Vec::new();
-        for (&tenant, &size) in self.healing.iter().filter(|(_, size)| **size >= least) {
-            let most = size.min(BATCH - taken.len());
+        for (&tenant, it) in self.healing.iter().filter(|(_, it)| it.size >= least) {
+            let most = it.size.min(BATCH - taken.len());
             taken.extend(self.waiting.take_from(tenant, most, Moment::MAX));
         }
         taken
@@ -215,7 +228,7 @@ mod tests {
             let mut requests = 0;
             while isolation.len() > 0 {
                 let taken = isolation.take(NOW);
-                isolation.answered(tenants(&taken));
+                isolation.answered(tenants(&taken), NOW);
                 requests += 1;
             }
             assert!(requests <= 60, "{namespaces} namespaces of {ids} ids took {requests} requests");
@@ -229,21 +242,33 @@ mod tests {
         for _ in 0..24 {
             let taken = isolation.take(NOW);
             if taken.iter().any(|id| *id < 1_000) {
-                isolation.failed(tenants(&taken));
+                isolation.failed(tenants(&taken), NOW);
                 assert_eq!(taken.len(), 1);
             } else {
                 healed += taken.len();
-                isolation.answered(tenants(&taken));
+                isolation.answered(tenants(&taken), NOW);
             }
         }
         assert_eq!(healed, 400);
     }
 
     #[test]
+    fn what_was_refused_before_its_namespace_was_answered_is_asked_for_again_at_once() {
+        let mut isolation = isolation(1, 0);
+        isolation.answered([Tenant(0)].into_iter(), NOW);
+        isolation.failed([Tenant(0)].into_iter(), NOW - Duration::from_millis(1));
+        isolation.insert(Tenant(0), ((2 * NOW).into(), 7));
+        assert_eq!(isolation.take(NOW), [7]);
+        isolation.failed([Tenant(0)].into_iter(), NOW);
+        isolation.insert(Tenant(0), ((2 * NOW).into(), 7));
+        assert_eq!((isolation.take(NOW), isolation.next_at()), (Vec::new(), Some(2 * NOW)));
+    }
+
+    #[test]
     fn nothing_is_asked_for_before_it_is_due_unless_it_heals() {
         let mut isolation = isolation(1, 3);
         assert_eq!((isolation.take(NOW / 2), isolation.next_at()), (Vec::new(), Some(NOW)));
-        isolation.answered([Tenant(0)].into_iter());
+        isolation.answered([Tenant(0)].into_iter(), NOW);
         assert_eq!((isolation.next_at(), isolation.take(NOW / 2).len()), (Some(Duration::ZERO), 2));
     }
 }

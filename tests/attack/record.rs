@@ -8,6 +8,9 @@ use serde_json::Value;
 use crate::cloud::Asked;
 use crate::scenario::Name;
 
+/// What is said of a call on a connection that had died unnoticed.
+pub(crate) const DEAD: &str = "a dead connection";
+
 /// A question that was put to the cloud.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clocks::secs;
 use crate::cloud::{HANG, Ill, MOST_PAGES, Stage, Thing, Trouble};
-use crate::record::{Call, Record, Told};
+use crate::record::{Call, DEAD, Record, Told};
 use crate::scenario::{Object, Scenario, Secret, Target};
 
 /// From when to when.
@@ -319,7 +319,9 @@ impl<'a> Run<'a> {
 
     /// When ids came to spoil calls, or were met by a process that could not know.
     fn unseen(&self) -> Vec<(Duration, &'a str, usize)> {
-        let mut all = Vec::new();
+        // A dead connection fails like an id that breaks its answer.
+        let dead = self.record.calls.iter().filter(|call| call.said == DEAD);
+        let mut all: Vec<_> = dead.map(|call| (call.begun, DEAD, 14)).collect();
         for (place, object) in self.scenario.objects.iter().enumerate() {
             let Some(created) = self.record.created.get(&place) else { continue };
             let turns = self.thing(object).script.iter().map(|(from, _)| *from).chain([*created]);

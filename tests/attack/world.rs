@@ -9,7 +9,7 @@ use crate::adapter::{Ask, Draft, Program};
 use crate::clocks::{Clocks, Dates, Machine, Start, millis, secs};
 use crate::cloud::{HANG, Said};
 use crate::cluster::{Cluster, Stored};
-use crate::record::{Call, Record, Sent, Tenure, Told};
+use crate::record::{Call, DEAD, Record, Sent, Tenure, Told};
 use crate::scenario::{Act, Name, OWN, Scenario, Secret};
 
 /// A step of virtual time: nothing happens between two of them.
@@ -308,7 +308,7 @@ impl<'a> World<'a> {
             was_refused: false,
         });
         if std::mem::take(&mut self.processes[process].cut_off) {
-            self.record.calls[call].said = "a dead connection".to_owned();
+            self.record.calls[call].said = DEAD.to_owned();
             let said = Said::Unusable(None);
             let at = self.soon(20, 60);
             return self.at(at, Event::Answered { process, ask, said });
