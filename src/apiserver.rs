@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::clock::Clock;
 use crate::telemetry::chain;
 
-/// A call that takes longer has failed: kube sets no read timeout, and retries for minutes (kube-rs reference §2.5).
+/// A call that takes longer has failed: kube sets no read timeout, and retries for minutes.
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// Why a call brought nothing.

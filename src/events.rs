@@ -1,7 +1,7 @@
 //! Creates a Kubernetes Event for each end and each lasting error.
 //!
 //! Events are a convenience for people: when more come than may be written they are dropped, never the statuses. kube's
-//! own recorder keeps a cache that every Event walks, 0.7 ms each at 50,000 (kube-rs reference §2.8), so it is not used.
+//! own recorder keeps a cache that every Event walks, 0.7 ms each at 50,000, so it is not used.
 
 use std::sync::Arc;
 use std::time::Duration;

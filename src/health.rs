@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 
-/// A loop that has not turned for this long makes `/livez` fail (contract §3).
+/// A loop that has not turned for this long makes `/livez` fail.
 const STUCK: Duration = Duration::from_secs(60);
 
 /// An idle loop turns this often, to show that it could.

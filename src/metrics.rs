@@ -1,4 +1,4 @@
-//! What is counted (contract §4). Labels are closed sets: no names, ids, keys or messages.
+//! What is counted. Labels are closed sets: no names, ids, keys or messages.
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -72,7 +72,7 @@ const LAG_SECONDS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
 /// Ids in one question: from one to the API's limit of 100.
 const IDS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0];
 
-/// The reasons of ends (contract §1).
+/// The reasons of ends.
 const ENDS: [Reason; 3] = [Reason::TaskSucceeded, Reason::TaskFailed, Reason::DeadlineExceeded];
 
 impl Metrics {

@@ -1,4 +1,4 @@
-//! The reasons of the status table (contract §1), one word each.
+//! The reasons of the status table (docs/reasons.md), one word each.
 
 /// Why an ImageTask stands where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! Decides what an ImageTask says after a look: pure, and to be read beside the status table of contract §1.
+//! Decides what an ImageTask says after a look: pure, and to be read beside the status table of docs/reasons.md.
 //!
 //! The rows come in the order of their precedence: finished · not valid, policy · suspended · timeout · credentials ·
 //! rejected · cloud trouble · not found, lost · the task's own status.
@@ -30,7 +30,7 @@ pub struct Rules {
     pub stuck_after: Duration,
 }
 
-/// Cloud trouble shorter than this is not told: it mostly heals by itself (contract §1, "after 1 min of it").
+/// Cloud trouble shorter than this is not told: it mostly heals by itself.
 const CLOUD_GRACE: Duration = Duration::from_secs(60);
 
 /// What is to be done.

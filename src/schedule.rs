@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::ecs::{Ids, TaskId};
 
-/// Slowest asking of what does not answer (design, "The schedule").
+/// Slowest asking of what does not answer.
 pub const SLOWEST: Duration = Duration::from_secs(300);
 
 /// Ids that one call can ask for.

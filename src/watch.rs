@@ -18,7 +18,7 @@ use crate::shared::Shared;
 use crate::telemetry::chain;
 
 /// Seconds after which the API server ends a watch: below the 240 s at which cloud load balancers drop idle
-/// connections (kube-rs reference §2.2).
+/// connections.
 pub const WATCH_SECONDS: u32 = 220;
 
 /// What one watch sees.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 /// Annotation that asks for one extra look; any new value does.
 pub const RECONCILE_REQUESTED_AT: &str = "imagetasks.ecs.volcengine.com/reconcile-requested-at";
 
-/// Longest value of [`RECONCILE_REQUESTED_AT`] that is heeded, in characters; longer ones are ignored (contract §1).
+/// Longest value of [`RECONCILE_REQUESTED_AT`] that is heeded, in characters; longer ones are ignored.
 pub const MAX_RECONCILE_REQUEST: usize = 128;
 
 /// Which task to follow, and how.
@@ -223,7 +223,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Every phase, in the order of the contract.
+    /// Every phase, in the order of a task's life.
     pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Succeeded, Self::Failed, Self::Error];
 
     /// The word in the status.

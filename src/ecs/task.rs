@@ -120,7 +120,7 @@ impl Task {
         self.packed(Word::Ended).instant()
     }
 
-    /// Whether it says the same as another report of it; `UpdatedAt` alone is no news (contract §1).
+    /// Whether it says the same as another report of it; `UpdatedAt` alone is no news.
     pub fn is_no_news_after(&self, before: &Self) -> bool {
         self == before || (self.process() == before.process() && self.differs_in_progress_only(before))
     }

@@ -71,7 +71,7 @@ use shares::Shares;
 use source::Source;
 use writes::Writes;
 
-/// What the administrator decides (contract §3).
+/// What the administrator decides.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The graces of the status table.

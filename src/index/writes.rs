@@ -15,10 +15,10 @@ use crate::clock::Now;
 use crate::schedule::{Rate, backoff};
 use crate::status::Status;
 
-/// Writes under way at once; kube's client speaks HTTP/1.1, so each is a connection (design, fact 9).
+/// Writes under way at once; kube's client speaks HTTP/1.1, so each is a connection.
 const MOST_IN_FLIGHT: usize = 32;
 
-/// Writes a second, a ceiling that delays progress only (contract: "50 a second at most").
+/// Writes a second, a ceiling that delays progress only.
 const PROGRESS_CEILING: f64 = 50.0;
 
 /// First pause after a write that failed; doubles, and a conflict mostly heals with the next watch event.
@@ -447,16 +447,21 @@ mod tests {
         assert_eq!((write.at, write.reason.as_str()), (healed, "TaskRunning"));
     }
 
+    /// Changes the task until a change waits: the word that is told, and the other one.
+    fn with_a_change_that_waits(world: &mut World) -> (&'static str, &'static str) {
+        flip(world, 100);
+        let is_running = world.told("t-1").last() == Some(&"TaskRunning");
+        let (here, other) = if is_running { ("Running", "Pending") } else { ("Pending", "Running") };
+        look(world, here);
+        look(world, other);
+        assert_eq!(world.index.writes.damping.held_count(), 1, "it waits");
+        (here, other)
+    }
+
     #[test]
     fn a_state_that_returns_before_its_time_is_not_written_and_one_that_stays_is() {
         let mut world = world();
-        flip(&mut world, 100);
-        let told = world.told("t-1").last().map(|reason| (*reason).to_owned());
-        let (here, other) =
-            if told.as_deref() == Some("TaskRunning") { ("Running", "Pending") } else { ("Pending", "Running") };
-        look(&mut world, here);
-        look(&mut world, other);
-        assert_eq!(world.index.writes.damping.held_count(), 1, "it waits");
+        let (here, other) = with_a_change_that_waits(&mut world);
         let from = world.now;
         look(&mut world, here);
         assert_eq!(world.index.writes.damping.held_count(), 0);
@@ -496,13 +501,7 @@ mod tests {
     #[test]
     fn a_status_that_somebody_else_wrote_while_ours_waited_is_written_over() {
         let mut world = world();
-        flip(&mut world, 100);
-        let told = world.told("t-1").last().map(|reason| (*reason).to_owned());
-        let (here, other) =
-            if told.as_deref() == Some("TaskRunning") { ("Running", "Pending") } else { ("Pending", "Running") };
-        look(&mut world, here);
-        look(&mut world, other);
-        assert_eq!(world.index.writes.damping.held_count(), 1, "it waits");
+        let (here, _) = with_a_change_that_waits(&mut world);
         let ours = world.objects["t-1"]["status"].clone();
         let spec = world.objects["t-1"]["spec"].clone();
         let mut theirs = ours.clone();
