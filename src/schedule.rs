@@ -82,9 +82,13 @@ impl Rate {
         self.due = self.due.max(now) + self.spacing();
     }
 
-    /// Halves the rate, and lets nothing pass before `until`.
-    pub fn throttled(&mut self, until: Duration) {
+    /// Halves the rate.
+    pub fn halve(&mut self) {
         self.current = (self.current / 2.0).max(Self::FLOOR.min(self.ceiling));
+    }
+
+    /// Lets nothing pass before `until`.
+    pub fn hold_until(&mut self, until: Duration) {
         self.due = self.due.max(until);
     }
 
@@ -132,7 +136,8 @@ mod tests {
         let mut rate = Rate::new(4.0, 1);
         rate.take(SECOND);
         assert_eq!(rate.ready_at().as_millis(), 1_250);
-        rate.throttled(5 * SECOND);
+        rate.halve();
+        rate.hold_until(5 * SECOND);
         assert_eq!(rate.ready_at(), 5 * SECOND);
         rate.take(5 * SECOND);
         assert_eq!(rate.ready_at().as_millis(), 5_500);

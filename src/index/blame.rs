@@ -194,8 +194,14 @@ impl Lane {
         let held = held.into_iter().flat_map(|request| request.ids);
         ids.into_iter().chain(held).chain(parts).for_each(|key| self.put_back(key, now));
         if let ErrorKind::Throttled { retry_after } = kind {
-            self.rate.throttled(now + retry_after.unwrap_or_default());
-            self.load.throttled(now + retry_after.unwrap_or_default());
+            let (until, is_first) = (now + retry_after.unwrap_or_default(), !self.breaker.is_open());
+            for rate in [&mut self.rate, &mut self.load] {
+                rate.hold_until(until);
+                // Probes come ever more slowly by themselves: what they are told halves the rate no further.
+                if is_first {
+                    rate.halve();
+                }
+            }
         }
         let since = self.keep_open(kind, begun.mono, &probed, now);
         Finding::Outage { begun, since, kind, failure }

@@ -710,21 +710,45 @@ fn new_ids_of_a_lane_that_is_behind_are_looked_at_within_a_round() {
 }
 
 #[test]
+fn a_storm_of_throttling_halves_the_rate_once() {
+    let mut world = World::new();
+    (0..4_000).for_each(|n| world.create(&format!("t-{n}")));
+    world.run(secs(20));
+    world.cloud = Box::new(|_| Err(ErrorKind::Throttled { retry_after: None }));
+    world.run(secs(300));
+    world.cloud = Box::new(|_| Ok(()));
+    world.run(secs(400));
+    let back = world.calls.iter().find(|call| call.at >= secs(320)).expect("it is probed again").at.as_secs();
+    let calls = world.calls_between(back, back + 20).len();
+    assert!((40..=80).contains(&calls), "{calls} calls in the 20 s after the storm, at a ceiling of 80");
+}
+
+#[test]
 fn a_lane_that_was_throttled_gets_its_rate_back_with_refusals_too() {
     let mut world = World::new();
     (0..300).for_each(|n| world.create(&format!("t-{n}")));
     world.run(secs(20));
-    world.cloud = Box::new(|_| Err(ErrorKind::Throttled { retry_after: None }));
-    world.run(secs(300));
+    // Again and again, each time with an answer between.
+    for _ in 0..6 {
+        world.cloud = Box::new(|_| Err(ErrorKind::Throttled { retry_after: None }));
+        world.run(secs(30));
+        let calls = world.calls.len();
+        world.cloud = Box::new(|_| Ok(()));
+        while world.calls.len() == calls {
+            world.run(STEP);
+        }
+        world.run(secs(1));
+    }
     world.cloud = Box::new(|call| match call.ids.iter().any(|id| id.starts_with("x-")) {
         true => Err(ErrorKind::Rejected),
         false => Ok(()),
     });
     world.namespace = "loud";
     (0..3_000).for_each(|n| world.create(&format!("x-{n}")));
-    world.run(secs(100));
-    let calls = world.calls_between(380, 420).len();
-    assert!(calls >= 100, "{calls} calls in 40 s, the ceiling is 160");
+    let before = world.calls.len();
+    world.run(secs(60));
+    let calls = world.calls.len() - before;
+    assert!(calls >= 100, "{calls} calls in a minute, the ceiling is 240");
 }
 
 #[test]
