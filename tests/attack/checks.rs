@@ -102,8 +102,7 @@ fn is_its_own(run: &Run<'_>, place: usize, object: &Object, told: &Told) -> bool
     let since = news_since(run, told);
     let ail = |kind: fn(Ill) -> bool| {
         let mut all = run.scenario.cloud.troubles.iter();
-        // It is known to be over with the first answer.
-        let known = |it: &Trouble| run.first_answer(it).unwrap_or(Duration::MAX);
+        let known = |it: &Trouble| run.first_word(it, object).unwrap_or(Duration::MAX);
         all.any(|it| it.account == object.account && it.from <= told.at && known(it) >= since && kind(it.ill))
     };
     let said = |word: &str| run.task(object).said(word, told.at);
@@ -273,7 +272,9 @@ fn no_end_was_missed_or_taken_back(run: &Run<'_>) -> Verdict {
         let out = run.scenario.outages.iter().any(|(from, to)| touches(*from, run.running(*to, secs(30))));
         // An answer to keys that its Secret has no more is not used.
         let rekeyed = run.bad_keys(place).iter().any(|(from, to)| *from <= answered && *to >= look.begun);
-        if goes_on && !out && !rekeyed && !run.record.deleted.contains_key(&place) {
+        let mut suspended = run.suspended(place).into_iter();
+        let suspended = suspended.any(|(from, to)| touches(from, to));
+        if goes_on && !out && !rekeyed && !suspended && !run.record.deleted.contains_key(&place) {
             checked += 1;
             let told = run.told_end(place);
             holds(told.is_some_and(|at| at <= answered + WRITE), || {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clocks::secs;
 use crate::cloud::{HANG, Ill, MOST_PAGES, Stage, Thing, Trouble};
 use crate::record::{Call, DEAD, Record, Told};
-use crate::scenario::{Object, Scenario, Secret, Target};
+use crate::scenario::{OWN, Object, Scenario, Secret, Target};
 
 /// From when to when.
 pub(crate) type Window = (Duration, Duration);
@@ -149,7 +149,7 @@ impl<'a> Run<'a> {
     }
 
     /// The times in which it was suspended, and until its resumption had arrived.
-    fn suspended(&self, place: usize) -> Vec<Window> {
+    pub(crate) fn suspended(&self, place: usize) -> Vec<Window> {
         let times = self.record.suspended.get(&place).into_iter().flatten();
         times.map(|(from, to)| (*from, to.saturating_add(SLACK))).collect()
     }
@@ -213,6 +213,19 @@ impl<'a> Run<'a> {
         let account = |call: &&Call| self.scenario.cloud.keys.get(&call.asked.key).map(|(account, ..)| *account);
         let mut calls = self.record.calls.iter().filter(|call| call.answered && account(call) == Some(trouble.account));
         calls.find(|call| call.begun >= trouble.to).map(|call| call.begun)
+    }
+
+    /// When a trouble of its lane is known to be over for an ImageTask: a question was put after it that the cloud said
+    /// something to.
+    pub(crate) fn first_word(&self, trouble: &Trouble, object: &Object) -> Option<Duration> {
+        let name = object.secret.clone().map(|secret| (object.namespace.clone(), secret));
+        let contents = name.and_then(|name| self.scenario.secrets.get(&name)).map(Vec::as_slice).unwrap_or_default();
+        let is_its = |key: &str| match object.secret {
+            None => key == OWN,
+            Some(_) => contents.iter().any(|(_, content)| matches!(content, Secret::Key(its) if its == key)),
+        };
+        let mut calls = self.record.calls.iter().filter(|call| call.answered || call.was_refused);
+        calls.find(|call| call.begun >= trouble.to && is_its(&call.asked.key)).map(|call| call.begun)
     }
 
     /// The longest pause of a machine that ended shortly before a moment.

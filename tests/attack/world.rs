@@ -121,8 +121,8 @@ struct Lease {
 pub(crate) struct World<'a> {
     scenario: &'a Scenario,
     now: Duration,
-    /// Of the two, each process has one to itself.
-    machines: [Machine; 2],
+    /// Each process that is alive has one to itself.
+    machines: Vec<Machine>,
     dice: fastrand::Rng,
     cluster: Cluster,
     lease: Lease,
@@ -138,7 +138,7 @@ impl<'a> World<'a> {
         let mut world = Self {
             scenario,
             now: Duration::ZERO,
-            machines: Default::default(),
+            machines: Vec::new(),
             dice: fastrand::Rng::with_seed(seed ^ 0x30),
             cluster: Cluster::new(seed),
             lease: Lease::default(),
@@ -458,7 +458,7 @@ impl<'a> World<'a> {
             Act::Pause(time) => self.leader_stops(time, Rest::IsPaused(time)),
             Act::SetClock(ahead) => {
                 let machine = self.leader().map_or(0, |process| self.processes[process].machine);
-                self.machines[machine].set(ahead);
+                self.machines.get_mut(machine).into_iter().for_each(|machine| machine.set(ahead));
             }
         }
     }
@@ -476,7 +476,10 @@ impl<'a> World<'a> {
     fn start(&mut self) {
         let process = self.processes.len();
         let is_taken = |machine: &usize| self.processes.iter().any(|it| it.alive && it.machine == *machine);
-        let machine = [0, 1].into_iter().find(|it| !is_taken(it)).unwrap_or(0);
+        let machine = (0..self.machines.len()).find(|it| !is_taken(it)).unwrap_or(self.machines.len());
+        if machine == self.machines.len() {
+            self.machines.push(Machine::default());
+        }
         self.processes.push(Process {
             program: Program::start(self.scenario.limits, OWN, &self.scenario.keys()),
             machine,
