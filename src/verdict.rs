@@ -29,8 +29,9 @@ impl Verdict<'_> {
     }
 }
 
-/// The status with nothing but the annotation answered.
+/// The status with nothing but the annotation answered. There is no first status that tells nothing else.
 fn echoed(task: &Followed, look: &Look<'_>) -> Option<Status> {
+    task.status.standing.as_ref()?;
     let handled = handled(task, look)?;
     Some(Status { handled: Some(handled.clone()), ..task.status.clone() })
 }

@@ -427,6 +427,9 @@ fn a_request_is_echoed_by_a_look_that_began_after_it() {
     assert_eq!(suspended.status.handled, None);
     let finished = asking(new_task().seen("Succeeded", 1));
     assert_eq!(finished.after(Observation::Nothing, 9).status.handled.as_deref(), Some("now"));
+    // The outage is too young to be told: nothing is, and the annotation waits for the first status.
+    let unseen = asking(new_task());
+    assert_eq!(unseen.failing(FailureKind::Unavailable, 6, 7).status, unseen.status);
 }
 
 #[derive(Clone, Debug)]
