@@ -1,4 +1,4 @@
-//! The reasons of the status table (docs/reasons.md), one word each.
+//! The reasons that a status tells, one word each; docs/reasons.md says what each means.
 
 /// Why an ImageTask stands where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

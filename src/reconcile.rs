@@ -1,4 +1,4 @@
-//! Decides what an ImageTask says after a look: pure, and to be read beside the status table of docs/reasons.md.
+//! Decides what an ImageTask says after a look: pure, and to be read beside docs/reasons.md.
 //!
 //! The rows come in the order of their precedence: finished · not valid, policy · suspended · timeout · credentials ·
 //! rejected · cloud trouble · not found, lost · the task's own status.

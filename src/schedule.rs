@@ -40,6 +40,24 @@ impl Pace {
     }
 }
 
+/// How fast a lane asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Tempo {
+    /// Between two looks at one id, where the rate allows it.
+    pub interval: Duration,
+    /// Between two calls.
+    pub call: Duration,
+    /// Calls that it takes to ask once for all ids of the lane that share calls, whether they have a task or not.
+    pub calls: usize,
+}
+
+impl Tempo {
+    /// The time that so many calls take.
+    pub fn time_of(&self, calls: usize) -> Duration {
+        self.call * u32::try_from(calls).unwrap_or(u32::MAX)
+    }
+}
+
 /// A ceiling of events a second, kept by the generic cell rate algorithm: lowered by throttling, recovering slowly.
 #[derive(Clone, Debug)]
 pub struct Rate {

@@ -226,22 +226,20 @@ impl Lane {
     /// One of the ids of a request makes it fail.
     fn blame(&mut self, request: FailedRequest, now: Duration) -> Vec<Finding> {
         let FailedRequest { ref ids, sent, .. } = request;
+        if matches!(sent, Sent::Isolated | Sent::Healing) || ids.len() == 1 {
+            let tenants = self.tenants_of(ids);
+            self.ring_of(ids[0]).isolation.failed(tenants.into_iter(), request.begun.mono);
+        }
         match sent {
-            Sent::Isolated | Sent::Healing => {
-                let tenants = self.tenants_of(ids);
-                self.ring_of(ids[0]).isolation.failed(tenants.into_iter(), request.begun.mono);
-            }
             Sent::Unsettled(tenant) if self.ring_of(ids[0]).unsettled.completed(tenant, false) => {
                 let tasks = matches!(self.id_of(ids[0]), SubjectId::Task(_));
                 self.isolate_unanswered(tenant, tasks, now);
             }
             Sent::Shared | Sent::Canary | Sent::Probe => self.suspect(ids, now),
-            Sent::Unsettled(_) | Sent::Alone => {}
+            Sent::Unsettled(_) | Sent::Alone | Sent::Isolated | Sent::Healing => {}
         }
         match ids[..] {
             [key] => {
-                let tenant = self.subjects[key as usize].tenant;
-                self.ring_of(key).isolation.failed([tenant].into_iter(), request.begun.mono);
                 if self.answered.is_some() && !sent.is_of_suspects() {
                     self.spoilers.count(key, now);
                 }

@@ -183,9 +183,9 @@ impl Isolation {
 
     fn next_scout(&mut self) -> Vec<Waiting> {
         while let Some(tenant) = self.scouted.pop_front() {
-            let scout = self.waiting.take_from(tenant, usize::from(!self.healing.contains_key(&tenant)), Moment::MAX);
-            if !scout.is_empty() {
-                return scout;
+            let is_wanted = !self.healing.contains_key(&tenant) && self.waiting.first_of(tenant).is_some();
+            if is_wanted {
+                return self.waiting.take_from(tenant, 1, Moment::MAX);
             }
         }
         Vec::new()

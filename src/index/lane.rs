@@ -10,7 +10,7 @@ use super::breaker::Breaker;
 use super::canary::CanaryCheck;
 use super::directory::Tenant;
 use super::namespaces::Namespaces;
-use super::ring::{Place, Ring, Tempo};
+use super::ring::{Place, Ring};
 use super::sent::Sent;
 use super::source::Identity;
 use super::spoilers::Spoilers;
@@ -20,7 +20,7 @@ use crate::credentials::Credentials;
 use crate::ecs::{Batch, ErrorKind, Region};
 use crate::observation::Failure;
 use crate::reconcile::Next;
-use crate::schedule::{BATCH, Pace, Rate};
+use crate::schedule::{BATCH, Pace, Rate, Tempo};
 
 /// Calls that may come at once after a pause: a new task need not wait for the beat that was just asked.
 const BURST: u32 = 2;

@@ -20,7 +20,7 @@ use super::sent::Sent;
 use super::turns::{Turns, Waiting};
 use super::unsettled::Unsettled;
 use crate::clock::Moment;
-use crate::schedule::{BATCH, Pace};
+use crate::schedule::{BATCH, Pace, Tempo};
 
 /// How long a new id waits for company, so that a burst fills its batches; well under the 250 ms in which it is asked.
 const FILL: Duration = Duration::from_millis(50);
@@ -74,22 +74,6 @@ pub(super) struct Picked {
     pub(super) sent: Sent,
     /// When the one that waited longest was due; none where there is no schedule.
     pub(super) due: Option<Duration>,
-}
-
-/// How fast a lane asks.
-pub(super) struct Tempo {
-    /// Between two looks at one id, where the rate allows it.
-    pub(super) interval: Duration,
-    /// Between two calls.
-    pub(super) call: Duration,
-    /// Calls that it takes to ask once for all ids of the lane that share calls, whether they have a task or not.
-    pub(super) calls: usize,
-}
-
-impl Tempo {
-    fn time_of(&self, calls: usize) -> Duration {
-        self.call * u32::try_from(calls).unwrap_or(u32::MAX)
-    }
 }
 
 impl Ring {
