@@ -148,23 +148,15 @@ fn held(run: &Run<'_>, object: &Object, since: Duration, until: Duration, kind: 
     let is_its = |(namespace, name): &Name| *namespace == object.namespace && Some(name) == object.secret.as_ref();
     let mut reads = run.record.reads.iter().rev().filter(|(at, name)| *at + READING <= until && is_its(name));
     let since = reads.next().map_or(since, |(at, _)| since.min(*at));
-    contents(run, object).any(|(from, to, secret)| from <= until && to >= since && kind(secret))
+    run.contents(object).any(|(from, to, secret)| from <= until && to >= since && kind(secret))
 }
 
 /// Whether the cloud has refused a key by then that its Secret held.
 fn has_refused(run: &Run<'_>, object: &Object, by: Duration) -> bool {
-    contents(run, object).any(|(from, _, secret)| match secret {
+    run.contents(object).any(|(from, _, secret)| match secret {
         Secret::Key(key) => from <= by && run.scenario.cloud.keys[key].2 <= by,
         Secret::Malformed | Secret::Missing | Secret::Unreadable => false,
     })
-}
-
-/// What its Secret held, from when to when.
-fn contents<'a>(run: &Run<'a>, object: &Object) -> impl Iterator<Item = (Duration, Duration, &'a Secret)> + use<'a> {
-    let name = object.secret.clone().map(|secret| (object.namespace.clone(), secret));
-    let all = name.and_then(|name| run.scenario.secrets.get(&name)).map(Vec::as_slice).unwrap_or_default();
-    let ends = all.iter().skip(1).map(|(from, _)| *from).chain([Duration::MAX]);
-    all.iter().zip(ends).map(|((from, secret), to)| (*from, to, secret))
 }
 
 /// An honest ImageTask is Stalled only by its own end, or by trouble of its own account that has lasted for the grace.

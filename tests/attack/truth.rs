@@ -175,22 +175,30 @@ impl<'a> Run<'a> {
         (to.saturating_sub(from)).min(secs(60).max(interval)) + 2 * interval + SLACK
     }
 
+    /// What its Secret held, from when to when.
+    pub(crate) fn contents(&self, object: &Object) -> impl Iterator<Item = (Duration, Duration, &'a Secret)> + use<'a> {
+        let name = object.secret.clone().map(|secret| (object.namespace.clone(), secret));
+        let all = name.and_then(|name| self.scenario.secrets.get(&name)).map(Vec::as_slice).unwrap_or_default();
+        let ends = all.iter().skip(1).map(|(from, _)| *from).chain([Duration::MAX]);
+        all.iter().zip(ends).map(|((from, secret), to)| (*from, to, secret))
+    }
+
     /// From when to when its Secret gave no good key, or a key was taken away that may still be in use.
     pub(crate) fn bad_keys(&self, place: usize) -> Vec<Window> {
         let object = &self.scenario.objects[place];
-        let Some(secret) = &object.secret else { return Vec::new() };
-        let contents = &self.scenario.secrets[&(object.namespace.clone(), secret.clone())];
+        if object.secret.is_none() {
+            return Vec::new();
+        }
         let mut windows = self.scenario.outages.clone();
-        for (number, (from, content)) in contents.iter().enumerate() {
-            let until = contents.get(number + 1).map_or(Duration::MAX, |(next, _)| *next);
+        for (from, until, content) in self.contents(object) {
             match content {
                 Secret::Key(key) => {
                     let (.., to) = self.scenario.cloud.keys[key];
                     if to < Duration::MAX {
-                        windows.push((to.max(*from), until.max(to)));
+                        windows.push((to.max(from), until.max(to)));
                     }
                 }
-                Secret::Malformed | Secret::Missing | Secret::Unreadable => windows.push((*from, until)),
+                Secret::Malformed | Secret::Missing | Secret::Unreadable => windows.push((from, until)),
             }
         }
         windows.sort_unstable();
@@ -218,11 +226,9 @@ impl<'a> Run<'a> {
     /// When a trouble of its lane is known to be over for an ImageTask: a question was put after it that the cloud said
     /// something to.
     pub(crate) fn first_word(&self, trouble: &Trouble, object: &Object) -> Option<Duration> {
-        let name = object.secret.clone().map(|secret| (object.namespace.clone(), secret));
-        let contents = name.and_then(|name| self.scenario.secrets.get(&name)).map(Vec::as_slice).unwrap_or_default();
         let is_its = |key: &str| match object.secret {
             None => key == OWN,
-            Some(_) => contents.iter().any(|(_, content)| matches!(content, Secret::Key(its) if its == key)),
+            Some(_) => self.contents(object).any(|(.., secret)| matches!(secret, Secret::Key(its) if its == key)),
         };
         let mut calls = self.record.calls.iter().filter(|call| call.answered || call.was_refused);
         calls.find(|call| call.begun >= trouble.to && is_its(&call.asked.key)).map(|call| call.begun)
@@ -334,7 +340,7 @@ impl<'a> Run<'a> {
     fn unseen(&self) -> Vec<(Duration, &'a str, usize)> {
         // A dead connection fails like an id that breaks its answer.
         let dead = self.record.calls.iter().filter(|call| call.said == DEAD);
-        let mut all: Vec<_> = dead.map(|call| (call.begun, DEAD, 14)).collect();
+        let mut all: Vec<_> = dead.map(|call| (call.begun, DEAD, BROKEN)).collect();
         for (place, object) in self.scenario.objects.iter().enumerate() {
             let Some(created) = self.record.created.get(&place) else { continue };
             let turns = self.thing(object).script.iter().map(|(from, _)| *from).chain([*created]);
@@ -358,13 +364,16 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The calls that it takes to find one id among a hundred that breaks answers.
+const BROKEN: usize = 14;
+
 /// The calls that it takes to find one id among a hundred that spoils calls: 7 halvings. After each answer that fails it
 /// is found out besides whether the lane is at fault, and an image without an end takes all pages that are ever read.
 fn search(stage: Stage) -> Option<usize> {
     match stage {
         Stage::Word(_) => None,
         Stage::Refused(..) => Some(7),
-        Stage::Breaks(_) => Some(14),
+        Stage::Breaks(_) => Some(BROKEN),
         Stage::Endless => Some(7 * MOST_PAGES as usize),
     }
 }
