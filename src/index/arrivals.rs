@@ -93,8 +93,8 @@ impl Index {
         if newly_asked {
             entry.followed.request = request(seen.request, now);
         }
-        // What is decided but not stored yet stays decided: a fact that was learnt is not unlearnt. But an end that another
-        // leader has told stays told: this process may have stood still since it decided.
+        // What is decided but not stored yet stays decided: a fact that was learnt is not unlearnt. But an end that was told
+        // stays told: this process may have stood still since it decided.
         // What we wrote ourselves is not read back: an older CRD may have pruned it, and would have it written over and over.
         let mut status = Status::parse(&seen.status);
         if status.is_finished() && !written_by_us {

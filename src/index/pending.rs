@@ -37,9 +37,11 @@ impl Pending {
         self.in_flight
     }
 
-    /// Gives up on a decided status: another leader has told the end meanwhile.
+    /// Gives up on a decided status: the end was told meanwhile. By another leader, who announces it then; or by the write
+    /// that is under way, whose answer tells so.
     pub(super) fn drop_decision(&mut self) {
-        (self.change, self.announce) = (None, false);
+        self.change = None;
+        self.announce &= self.in_flight;
     }
 
     /// Forgets failures: what the watch has brought since may have healed them.

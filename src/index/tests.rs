@@ -794,6 +794,25 @@ fn the_statuses_of_a_flood_are_written_in_turns_with_those_of_another_tenant() {
 }
 
 #[test]
+fn an_end_is_announced_although_the_watch_shows_it_before_its_write_is_answered() {
+    let mut world = World::new();
+    world.create("t-1");
+    world.run(secs(20));
+    world.index.take_news();
+    world.tasks.insert("t-1".into(), "Succeeded");
+    world.unanswered = Some(Vec::new());
+    world.run(secs(20));
+    assert_eq!(world.phase("t-1"), "Succeeded");
+    world.answer_writes();
+    let announced = |news: &News| match news {
+        News::Told(announcement) => Some(announcement.reason),
+        News::Ended(_) | News::FirstStatus(_) => None,
+    };
+    let announced: Vec<_> = world.index.take_news().iter().filter_map(announced).collect();
+    assert_eq!(announced, [Reason::TaskSucceeded]);
+}
+
+#[test]
 fn the_total_ceiling_is_shared_evenly() {
     let mut world = World::with(Settings { total_qps: 2.0, account_qps: 100.0, ..settings() });
     for n in 0..4_000 {
