@@ -103,6 +103,11 @@ impl Isolation {
         self.waiting.first()
     }
 
+    /// Whether ids wait of namespaces that were just answered.
+    pub(super) fn heals(&self) -> bool {
+        self.healing.keys().any(|tenant| self.waiting.first_of(*tenant).is_some())
+    }
+
     /// Whether there are ids of namespaces that have proven themselves.
     pub(super) fn has_proven(&self) -> bool {
         let proven = self.healing.iter().filter(|(_, it)| it.size >= PROVEN);
@@ -175,10 +180,6 @@ impl Isolation {
             }
         }
         self.crowd = 1;
-    }
-
-    fn heals(&self) -> bool {
-        self.healing.keys().any(|tenant| self.waiting.first_of(*tenant).is_some())
     }
 
     fn next_scout(&mut self) -> Vec<Waiting> {

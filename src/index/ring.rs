@@ -240,11 +240,14 @@ impl Ring {
         if self.scout_at().is_some_and(|at| at <= now) {
             self.isolation.scout_some(now);
         }
-        (1..=3).find_map(|turn| {
-            let kind = (self.last_special + turn) % 3;
+        (1..=4).find_map(|turn| {
+            let kind = (self.last_special + turn) % 4;
             let (sent, subjects) = match kind {
                 0 => self.unsettled.take(now).map(|(tenant, ids)| (Sent::Unsettled(tenant), ids))?,
                 1 => (Sent::Isolated, self.isolation.take(now)),
+                // What was just answered comes back sooner than attackers are found.
+                3 if self.isolation.heals() => (Sent::Isolated, self.isolation.take(now)),
+                3 => return None,
                 _ => (Sent::Alone, self.alone.take_due(now.into(), 1).into_iter().map(|(_, id)| id).collect()),
             };
             if subjects.is_empty() {
