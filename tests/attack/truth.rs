@@ -213,14 +213,28 @@ impl<'a> Run<'a> {
     /// besides, and gets back a fiftieth of its ceiling with each answer: the time for 50 calls from the lowest rate.
     pub(crate) fn ill(&self, account: usize) -> Vec<Window> {
         let all = self.scenario.cloud.troubles.iter().filter(|it| it.account == account);
-        all.map(|it| (it.from, self.running(it.to, self.recovery(it)))).collect()
+        let until = |it: &Trouble| self.over(it).max(self.running(it.to, self.recovery(it, it.to)));
+        all.map(|it| (it.from, until(it))).collect()
+    }
+
+    /// When failing lanes are asked again at the latest whose first call after a trouble met a dead connection.
+    fn over(&self, trouble: &Trouble) -> Duration {
+        let calls = self.record.calls.iter().filter(|call| call.begun >= trouble.to);
+        let mut first: BTreeMap<_, &Call> = BTreeMap::new();
+        calls.for_each(|call| _ = first.entry(&call.asked.key).or_insert(call));
+        let dead = first.values().filter(|call| call.said == DEAD && self.account(call) == Some(trouble.account));
+        dead.map(|call| self.running(call.begun, self.recovery(trouble, call.begun))).max().unwrap_or_default()
     }
 
     /// When the first question was put after a trouble that was answered, before the next trouble.
     pub(crate) fn first_answer(&self, trouble: &Trouble) -> Option<Duration> {
-        let account = |call: &&Call| self.scenario.cloud.keys.get(&call.asked.key).map(|(account, ..)| *account);
-        let mut calls = self.record.calls.iter().filter(|call| call.answered && account(call) == Some(trouble.account));
+        let mut calls =
+            self.record.calls.iter().filter(|call| call.answered && self.account(call) == Some(trouble.account));
         calls.find(|call| call.begun >= trouble.to).map(|call| call.begun)
+    }
+
+    fn account(&self, call: &Call) -> Option<usize> {
+        self.scenario.cloud.keys.get(&call.asked.key).map(|(account, ..)| *account)
     }
 
     /// When a trouble of its lane is known to be over for an ImageTask: a question was put after it that the cloud said
@@ -252,9 +266,9 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn recovery(&self, trouble: &Trouble) -> Duration {
+    fn recovery(&self, trouble: &Trouble, to: Duration) -> Duration {
         let interval = self.scenario.limits.interval;
-        let pause = (trouble.to - self.began(trouble) + interval).min(secs(300).max(interval)) + HANG;
+        let pause = (to - self.began(trouble) + interval).min(secs(300).max(interval)) + HANG;
         match trouble.ill {
             Ill::Throttled(seconds) => {
                 pause + secs(seconds.unwrap_or(0)) + secs(60).mul_f64(4.0 / self.scenario.limits.qps)
@@ -278,7 +292,7 @@ impl<'a> Run<'a> {
     /// 4,000 ids at four calls a second, in proportion for more of them or a lower rate.
     pub(crate) fn healing(&self, account: usize) -> Duration {
         let (ids, _) = self.accounts[&account];
-        let share = (4.0 / self.scenario.limits.qps * ids as f64 / 4_000.0).max(1.0);
+        let share = (4.0 / self.scenario.limits.qps).max(1.0) * (ids as f64 / 4_000.0).max(1.0);
         secs(60).mul_f64(share)
     }
 
