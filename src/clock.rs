@@ -68,7 +68,7 @@ impl From<Moment> for Duration {
 }
 
 /// A moment in whole seconds, as Kubernetes keeps them, packed: there are many tasks, each with several of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Second(u32);
 
 impl Second {

@@ -190,6 +190,7 @@ impl RunArgs {
                 default_region: self.region,
                 own_credentials: own,
                 lent_to,
+                lease_duration: self.election.lease_duration(),
             },
         })
     }

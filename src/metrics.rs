@@ -35,6 +35,7 @@ pub struct Metrics {
     lanes: Family<LaneState, Gauge>,
     leader: Gauge,
     clock_skew: Gauge<f64, AtomicU64>,
+    foreign_writes: Counter,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -94,6 +95,7 @@ impl Metrics {
             lanes: Family::default(),
             leader: Gauge::default(),
             clock_skew: Gauge::default(),
+            foreign_writes: Counter::default(),
         };
         metrics.begin();
         metrics.register();
@@ -144,6 +146,9 @@ impl Metrics {
             }
             News::FirstStatus(age) => self.first_status.observe(age.as_secs_f64()),
             News::Told(_) => {}
+            News::ForeignWrite { .. } => {
+                self.foreign_writes.inc();
+            }
         }
     }
 
@@ -185,6 +190,7 @@ impl Metrics {
         own.register("invalid_objects", "ImageTasks that break the CRD", self.invalid_objects.clone());
         own.register("lanes", "Lanes (credentials and region) by state", self.lanes.clone());
         own.register("leader", "Whether this replica leads", self.leader.clone());
+        own.register("foreign_status_writes", "Statuses that somebody else has written", self.foreign_writes.clone());
         own.register("clock_skew_seconds", "Own clock ahead of the API server's", self.clock_skew.clone());
         self.registry = registry;
     }

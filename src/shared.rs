@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+use tracing::warn;
 
 use crate::clock::{self, Clock, Now, Wall};
 use crate::events;
@@ -107,8 +108,15 @@ impl Shared {
         drop(index);
         for news in news {
             self.metrics.happened(&news);
-            if let News::Told(announcement) = news {
-                self.events.offer(announcement);
+            match news {
+                News::Ended(_) | News::FirstStatus(_) | News::ForeignWrite { told: None } => {}
+                News::Told(announcement) => self.events.offer(announcement),
+                News::ForeignWrite { told: Some(object) } => warn!(
+                    namespace = %object.namespace,
+                    name = %object.name,
+                    "somebody else writes statuses of ImageTasks, which never settles: let one operator alone follow each, by \
+                     its namespaces, its selector or one Lease"
+                ),
             }
         }
         result

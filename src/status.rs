@@ -1,6 +1,7 @@
 //! What an ImageTask says, in the compact form that the index keeps: read from the stored status, rendered for a write.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use arcstr::ArcStr;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -12,7 +13,7 @@ use crate::ecs::{Region, Task, TaskId, TaskProgress, Word, Words};
 use crate::reason::Reason;
 
 /// The status of one ImageTask.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Status {
     /// Generation of the spec it speaks of, the least over the status and its conditions; −1: never seen.
     pub observed_generation: i64,
@@ -53,6 +54,13 @@ impl Status {
             status.observed_generation = Self::UNSEEN.observed_generation;
         }
         status
+    }
+
+    /// A number that tells this status from others, but for a chance of one in four billion.
+    pub fn digest(&self) -> u32 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish() as u32
     }
 
     /// Whether a stored status tells an end for a reason that only a later version has. It is an end all the same, and

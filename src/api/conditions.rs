@@ -9,7 +9,7 @@ use crate::message::Message;
 use crate::reason::Reason;
 
 /// Where an ImageTask stands: all its conditions at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Standing {
     /// Which conditions are there, and with which status.
     pub course: Course,

@@ -44,6 +44,11 @@ pub struct Surroundings {
 }
 
 impl ElectionArgs {
+    /// How long a replica is believed to lead that is silent.
+    pub(super) fn lease_duration(&self) -> Duration {
+        self.lease_duration
+    }
+
     /// The election to stand for in a shard; `None`: this process is alone.
     pub(super) fn candidacy(
         &self,

@@ -16,7 +16,7 @@ pub const MAX_STATUS: usize = 64;
 pub const MAX_TIME: usize = 64;
 
 /// A task as the cloud reported it, packed: there are many, each with six words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Task {
     /// `Id`. A task without a usable one is not reported at all.
     pub id: TaskId,

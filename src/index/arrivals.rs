@@ -41,6 +41,7 @@ impl Index {
                 (entry.watch, entry.list) = (watch, list);
                 // What is older than our last write was decided upon already.
                 if seen.version >= entry.version {
+                    self.compare(key, &seen, now);
                     match self.term {
                         Term::Asleep | Term::Until(_) if is_over => self.remove(key),
                         Term::Asleep => self.changes_asleep(key, seen, now),
@@ -71,6 +72,21 @@ impl Index {
         let Some(gone) = Sighting::of(view) else { return };
         if let Some(key) = self.find(&gone.object).filter(|key| self.entries[key.slot as usize].uid == gone.uid) {
             self.remove(key);
+        }
+    }
+
+    /// Notices a status that somebody else has written.
+    fn compare(&mut self, key: EntryKey, seen: &Sighting, now: Now) {
+        let entry = &mut self.entries[key.slot as usize];
+        if seen.version == entry.version {
+            return;
+        }
+        let digest = Status::parse(&seen.status).digest();
+        let has_changed = std::mem::replace(&mut entry.stored, digest) != digest;
+        match entry.pending.in_flight {
+            true => entry.pending.crossed |= has_changed,
+            false if has_changed => self.foreign_write(key, now),
+            false => {}
         }
     }
 
@@ -181,6 +197,7 @@ impl Index {
         self.serial = self.serial.wrapping_add(1);
         let serial = self.serial;
         let unseen = followed.status == Status::UNSEEN;
+        let stored = followed.status.digest();
         let slot = self.entries.insert(Entry {
             serial,
             tenant: self.directory.enter(&seen.object.namespace),
@@ -193,6 +210,7 @@ impl Index {
             followed,
             seat: Seat::None,
             pending: Pending::of_unseen(unseen),
+            stored,
         });
         let slot = u32::try_from(slot).expect("memory ends before 4 billion entries");
         self.directory.insert(&self.entries, slot);

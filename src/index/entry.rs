@@ -29,6 +29,8 @@ pub(super) struct Entry {
     pub(super) followed: Followed,
     pub(super) seat: Seat,
     pub(super) pending: Pending,
+    /// Digest of the status as it is stored, as far as is known.
+    pub(super) stored: u32,
 }
 
 /// Where an entry waits for its next look.

@@ -25,6 +25,7 @@ impl Index {
     pub fn lead(&mut self, until: Duration, now: Now) {
         let before = std::mem::replace(&mut self.term, Term::Until(until));
         if before == Term::Asleep {
+            self.foreign_writes.begin(now.mono);
             let mut keys = Vec::with_capacity(self.entries.len());
             keys.extend(self.entries.iter().map(|(slot, entry)| key_of(slot, entry)));
             for key in keys {
@@ -66,6 +67,7 @@ impl Index {
             return self.remove(key);
         }
         let entry = &mut self.entries[key.slot as usize];
+        entry.stored = followed.status.digest();
         entry.pending = Pending::of_unseen(followed.status == Status::UNSEEN);
         entry.followed = followed;
         (entry.version, entry.watched) = (seen.version, seen.version);

@@ -13,6 +13,7 @@ mod deadlines;
 mod directory;
 mod dispatch;
 mod entry;
+mod foreign;
 mod isolation;
 mod key;
 mod lane;
@@ -63,6 +64,7 @@ use crate::schedule::Rate;
 use deadlines::Deadlines;
 use directory::Directory;
 use entry::{Entry, Seat};
+use foreign::{ForeignWrites, Worth};
 use lanes::Lanes;
 use leading::Term;
 use pool::Pool;
@@ -90,6 +92,8 @@ pub struct Settings {
     pub own_credentials: Option<Own>,
     /// Who may use them.
     pub lent_to: Namespaces,
+    /// How long a replica is believed to lead that is silent.
+    pub lease_duration: Duration,
 }
 
 /// A set of namespaces.
@@ -130,6 +134,7 @@ pub struct Index {
     rechecks: Rechecks,
     texts: Pool,
     writes: Writes,
+    foreign_writes: ForeignWrites,
     news: Vec<News>,
 }
 
@@ -142,6 +147,11 @@ pub enum News {
     FirstStatus(Duration),
     /// An end or a lasting error is told in the status.
     Told(Announcement),
+    /// Somebody else has written the status of an ImageTask.
+    ForeignWrite {
+        /// The ImageTask, where this has happened so often that somebody is to be told.
+        told: Option<ObjectName>,
+    },
 }
 
 /// An end or a lasting error, told once.
@@ -165,6 +175,7 @@ impl Index {
         Self {
             total: Rate::new(settings.total_qps, settings.total_qps.ceil().max(1.0) as u32),
             writes: Writes::new(settings.progress_interval),
+            foreign_writes: ForeignWrites::new(settings.lease_duration),
             settings,
             term: Term::Asleep,
             entries: Slab::new(),
@@ -245,6 +256,16 @@ impl Index {
     fn announce(&mut self, key: EntryKey) {
         let entry = &self.entries[key.slot as usize];
         self.news.extend(entry.announcement(self.name_of(entry)).map(News::Told));
+    }
+
+    /// Takes note of a status that somebody else has written.
+    fn foreign_write(&mut self, key: EntryKey, now: Now) {
+        let told = match self.foreign_writes.seen(now.mono) {
+            Worth::Nothing => return,
+            Worth::Counted => None,
+            Worth::Told => self.entry(key).map(|entry| self.name_of(entry)),
+        };
+        self.news.push(News::ForeignWrite { told });
     }
 
     /// What happened since the last call.

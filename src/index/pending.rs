@@ -10,6 +10,8 @@ pub(super) struct Pending {
     /// What the decided status tells beyond the written one.
     pub(super) change: Option<Change>,
     pub(super) in_flight: bool,
+    /// While it was, the watch has shown another status than the stored one: this write, or somebody else's.
+    pub(super) crossed: bool,
     pub(super) revision: u32,
     pub(super) failures: u32,
     pub(super) last: Option<Moment>,

@@ -102,6 +102,7 @@ pub(super) fn settings() -> Settings {
         default_region: Region::parse("cn-beijing").ok(),
         own_credentials: Some(Own::Keys(Arc::new(credentials("own")))),
         lent_to: Namespaces::All,
+        lease_duration: Duration::from_secs(15),
     }
 }
 
@@ -806,7 +807,7 @@ fn an_end_is_announced_although_the_watch_shows_it_before_its_write_is_answered(
     world.answer_writes();
     let announced = |news: &News| match news {
         News::Told(announcement) => Some(announcement.reason),
-        News::Ended(_) | News::FirstStatus(_) => None,
+        News::Ended(_) | News::FirstStatus(_) | News::ForeignWrite { .. } => None,
     };
     let announced: Vec<_> = world.index.take_news().iter().filter_map(announced).collect();
     assert_eq!(announced, [Reason::TaskSucceeded]);

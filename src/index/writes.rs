@@ -257,10 +257,15 @@ impl Index {
         self.writes.in_flight -= 1;
         let Some(entry) = self.entry_mut(key) else { return };
         entry.pending.in_flight = false;
+        let has_crossed = std::mem::take(&mut entry.pending.crossed);
+        let was_refused = matches!(written, Written::Conflict);
         match written {
             Written::Stored(view) => self.stored(key, revision, &view, now),
             // An object that is gone leaves with the watch; until then a "not found" may be an API server's mistake.
             Written::Conflict | Written::Failed | Written::Gone => entry.pending.failures += 1,
+        }
+        if has_crossed && was_refused {
+            self.foreign_write(key, now);
         }
         self.queue_anew(key, now);
     }
@@ -279,6 +284,7 @@ impl Index {
         let entry = &mut self.entries[key.slot as usize];
         let version = view.metadata.resource_version.as_ref().and_then(|version| version.parse().ok());
         entry.version = entry.version.max(version.unwrap_or(0));
+        let digest = Status::parse(&view.status).digest();
         entry.pending.failures = 0;
         entry.pending.last = Some(now.mono.into());
         if std::mem::take(&mut entry.pending.unseen) {
@@ -287,9 +293,17 @@ impl Index {
         }
         // A newer version that the watch has shown already is somebody else's: ours is written once more on it.
         let overwritten = version.is_some_and(|version: u64| entry.watched > version);
+        let has_others_status = overwritten && entry.stored != digest;
+        if !overwritten {
+            entry.stored = digest;
+        }
         if !overwritten && entry.pending.exempt <= revision.0 {
             entry.pending.exempt = 0;
         }
+        if has_others_status {
+            self.foreign_write(key, now);
+        }
+        let entry = &mut self.entries[key.slot as usize];
         if entry.pending.revision != revision.0 || overwritten {
             return;
         }

@@ -46,6 +46,7 @@ impl Program {
             default_region: Region::parse("cn-beijing").ok(),
             own_credentials: Some(index::Own::Keys(Arc::new(credentials(own)))),
             lent_to: index::Namespaces::All,
+            lease_duration: secs(15),
         });
         let keys = keys.iter().map(|key| (credentials(key).fingerprint(), key.clone()));
         Self { index, server: ServerClock::default(), keys: keys.collect() }
