@@ -6,7 +6,6 @@ use super::lane::{Asked, Lane, SHARED_PER_SPECIAL};
 use super::ring::{Picked, Place, Ring};
 use super::subject::SubjectId;
 use crate::ecs::{Batch, Ids};
-use crate::schedule::Rate;
 
 impl Lane {
     /// When the next question may be put; `None`: not before an answer or a new id comes.
@@ -63,14 +62,19 @@ impl Lane {
         }
         // With both kinds in need they take turns, so neither keeps the other waiting.
         self.last_were_tasks = tasks && !(self.last_were_tasks && resources);
-        self.credit = (self.credit + i32::from(shared)).min(SHARED_PER_SPECIAL);
+        self.credit = (self.credit + u32::from(shared)).min(SHARED_PER_SPECIAL);
+        if self.credit == SHARED_PER_SPECIAL && self.owes_pages() {
+            // A page that was asked for takes the turn of a special call.
+            self.rate.take(now);
+            self.credit = 0;
+        }
         let tempo = self.tempo();
         let ring = if self.last_were_tasks { &mut self.tasks } else { &mut self.resources };
         ring.pick_shared(now, &tempo)
     }
 
     pub(super) fn pick_special(&mut self, now: Duration) -> Option<Picked> {
-        let images = self.may_ask_images() && self.special_from(&self.load) <= now;
+        let images = self.may_ask_images();
         let images_first = images && self.last_were_tasks;
         let first = if images_first { self.resources.pick_special(now) } else { self.tasks.pick_special(now) };
         let is_first = first.is_some();
@@ -84,11 +88,9 @@ impl Lane {
         picked
     }
 
-    /// When the next image is to be asked for that is well. All calls that were made count for it, as nobody knows how many
-    /// pages an answer about images has.
+    /// When the next image is to be asked for that is well.
     pub(super) fn images_at(&self) -> Option<Duration> {
-        let at = self.resources.shared_at().filter(|_| self.may_ask_images())?;
-        Some(at.max(self.load.ready_at()))
+        self.resources.shared_at().filter(|_| self.may_ask_images())
     }
 
     /// The queues that may be asked from now.
@@ -108,13 +110,14 @@ impl Lane {
             return None;
         }
         let images = Some(&self.resources).filter(|_| self.may_ask_images()).and_then(Ring::special_at);
-        let images = images.map(|at| at.max(self.special_from(&self.load)));
         let at = [self.tasks.special_at(), images].into_iter().flatten().min()?;
-        Some(at.max(self.special_from(&self.rate)))
+        let has_turn = self.credit >= SHARED_PER_SPECIAL && !self.owes_pages();
+        Some(at.max(if has_turn { self.rate.ready_at() } else { self.load.idle_at() }))
     }
 
-    fn special_from(&self, rate: &Rate) -> Duration {
-        if self.credit >= SHARED_PER_SPECIAL { rate.ready_at() } else { rate.idle_at() }
+    /// Whether pages were asked for that no special call has waited for yet.
+    fn owes_pages(&self) -> bool {
+        self.load.idle_at() > self.rate.idle_at()
     }
 
     pub(super) fn batch(&self, subjects: &[u32]) -> Option<Batch> {

@@ -26,10 +26,7 @@ use crate::schedule::{BATCH, Pace, Rate, Tempo};
 const BURST: u32 = 2;
 
 /// Shared calls for each special one while both are due.
-pub(super) const SHARED_PER_SPECIAL: i32 = 3;
-
-/// Calls that a special request may owe the shared ones: those for an answer of 20 pages.
-const MOST_OWED: i32 = 20 * SHARED_PER_SPECIAL;
+pub(super) const SHARED_PER_SPECIAL: u32 = 3;
 
 /// An id that is refused alone this often within an hour while the lane is well stays alone for an hour.
 const ID_SPOILS: u32 = 2;
@@ -50,8 +47,7 @@ pub(super) struct Lane {
     pub(super) resources: Ring,
     pub(super) last_were_tasks: bool,
     pub(super) rate: Rate,
-    /// The calls that were made, pages of what may make requests fail included: they delay nobody else, but the next of
-    /// their kind.
+    /// The calls that were made, pages of what may make requests fail included: the next of these wait for them.
     pub(super) load: Rate,
     pub(super) breaker: Breaker,
     /// What is told to everyone here while the lane fails.
@@ -66,8 +62,8 @@ pub(super) struct Lane {
     pub(super) failures: usize,
     pub(super) spoilers: Spoilers<u32>,
     pub(super) spoiling: Spoilers<Tenant>,
-    /// Shared calls since the last special one, or how many it owes them.
-    pub(super) credit: i32,
+    /// Shared calls since the last special one, or page of one.
+    pub(super) credit: u32,
     pub(super) in_flight: usize,
     pub(super) special_in_flight: usize,
     /// Questions about images under way: at most one, as nobody knows beforehand how many pages its answer has.
@@ -219,9 +215,6 @@ impl Lane {
         (0..more).for_each(|_| self.load.take(now));
         if !sent.is_special() {
             (0..more).for_each(|_| self.rate.take(now));
-        } else {
-            let owed = i32::try_from(more).unwrap_or(i32::MAX).saturating_mul(SHARED_PER_SPECIAL);
-            self.credit = self.credit.saturating_sub(owed).max(-MOST_OWED);
         }
     }
 

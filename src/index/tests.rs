@@ -315,7 +315,7 @@ impl World {
             .filter(|task| asked(task.id.as_str()) || task.word(Word::Resource).is_some_and(|image| asked(&image)));
         let tasks: Vec<_> = call.ids.iter().filter_map(known).chain(part).chain(whole.cloned()).collect();
         let complete = !call.ids.iter().any(|id| self.endless.contains(id));
-        Ok(Answer { tasks, request_id: Some("r".into()), complete, calls: 1 })
+        Ok(Answer { tasks, request_id: Some("r".into()), complete, calls: if complete { 1 } else { 20 } })
     }
 
     fn write(&mut self, write: Write) {
@@ -1276,4 +1276,32 @@ fn of_an_image_whose_answer_never_ends_no_task_is_picked_and_others_are_not_kept
     world.run(secs(600));
     let late = world.calls_between(320, 620).into_iter().filter(|call| call.ids == ["image-2"]).count();
     assert!((1..=2).contains(&late), "asked alone {late} times in five minutes");
+}
+
+#[test]
+fn images_are_not_kept_waiting_while_endless_pages_and_refused_ids_take_all_calls_that_are_left() {
+    let mut world = World::with(Settings { poll_interval: secs(1), account_qps: 10.0, ..settings() });
+    world.namespace = "loud";
+    world.cloud = Box::new(|call| match call.ids.iter().any(|id| id.starts_with("x-")) {
+        true => Err(ErrorKind::Rejected),
+        false => Ok(()),
+    });
+    (0..200).for_each(|n| world.create(&format!("x-{n}")));
+    world.endless.insert("image-loud".into());
+    world.store("image-loud", json!({"resourceId": "image-loud", "type": "ExportImage"}), Value::Null);
+    world.namespace = "honest";
+    let words = Words { status: Some("Running"), type_: Some("ExportImage"), ..Words::default() };
+    world.of_images.push(task("t-honest", Words { resource_id: Some("image-honest"), ..words }));
+    world.store("image-honest", json!({"resourceId": "image-honest", "type": "ExportImage"}), Value::Null);
+    world.run(secs(120));
+    // By its id, once its task is known.
+    let is_honest = |id: &String| id.ends_with("-honest");
+    let looks = world.calls.iter().filter(|call| call.ids.iter().any(is_honest)).map(|call| call.at);
+    let moments: Vec<_> = looks.chain([world.now]).collect();
+    let longest = moments.windows(2).map(|pair| pair[1] - pair[0]).max();
+    // The image that never ends is found by three answers of 20 pages, each of which is 2 s of the rate.
+    assert!(longest <= Some(secs(7)), "{moments:?}");
+    let pages = world.calls.iter().filter(|call| call.ids.iter().any(|id| id == "image-loud")).count() * 19;
+    let calls = world.calls.len() + pages;
+    assert!(calls <= 120 * 10 + 2 + 19, "{calls} calls in two minutes");
 }
