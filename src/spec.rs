@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use arcstr::ArcStr;
 use k8s_openapi::jiff::SignedDuration;
 
-use crate::api::{Lenient, SpecView};
+use crate::api::{Lenient, SpecRevision, SpecView};
 use crate::clock::Second;
 use crate::ecs::{Region, ResourceId, TaskId};
 
@@ -18,6 +18,8 @@ pub struct Spec {
     pub region: Option<Region>,
     /// Name of the Secret to ask with; absent means the operator's own credentials.
     pub credentials: Option<ArcStr>,
+    /// The newest revision of which a field is used.
+    pub revision: SpecRevision,
     /// Whether following is paused.
     pub suspend: bool,
     /// Time from the creation of the ImageTask to its end as failed.
@@ -111,6 +113,7 @@ impl Spec {
             target: target(spec)?,
             region,
             credentials: credentials(spec)?,
+            revision: spec.revision(),
             suspend: optional("suspend", &spec.suspend)?.copied().unwrap_or(false),
             timeout,
         })
@@ -199,6 +202,7 @@ mod tests {
             target: Target::Task(TaskId::parse("t-1").unwrap()),
             region: Some(Region::parse("cn-beijing").unwrap()),
             credentials: Some("keys".into()),
+            revision: SpecRevision::FIRST,
             suspend: true,
             timeout: Some(Timeout(NonZeroU32::new(5400).unwrap())),
         };
@@ -218,7 +222,14 @@ mod tests {
                 started_after: started_after.map(|time| time.parse().unwrap()),
             };
             let target = Target::Newest(Box::new(newest));
-            Ok(Spec { target, region: None, credentials: None, suspend: false, timeout: None })
+            Ok(Spec {
+                target,
+                region: None,
+                credentials: None,
+                revision: SpecRevision::FIRST,
+                suspend: false,
+                timeout: None,
+            })
         };
         assert_eq!(parse(json!({"resourceId": "image-1", "type": "CopyImage"})), spec(None));
         let since = |time: &str| parse(json!({"resourceId": "image-1", "type": "CopyImage", "startedAfter": time}));

@@ -7,7 +7,7 @@ use arcstr::ArcStr;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::conditions::{Course, Standing, course_of_later_version};
-use crate::api::{ImageTaskStatus, Lenient, Phase, StatusView};
+use crate::api::{ImageTaskStatus, Lenient, Phase, SpecRevision, StatusView};
 use crate::clock::Second;
 use crate::ecs::{Region, Task, TaskId, TaskProgress, Word, Words};
 use crate::reason::Reason;
@@ -21,6 +21,8 @@ pub struct Status {
     pub reported: Option<Task>,
     /// Where it is looked for.
     pub region: Option<Region>,
+    /// The newest revision of the spec of which a field was used.
+    pub spec_revision: SpecRevision,
     /// When the end was seen.
     pub completion: Option<Second>,
     /// The annotation that was answered last.
@@ -31,8 +33,15 @@ pub struct Status {
 
 impl Status {
     /// The status of an object that the operator has never seen.
-    pub const UNSEEN: Self =
-        Self { observed_generation: -1, reported: None, region: None, completion: None, handled: None, standing: None };
+    pub const UNSEEN: Self = Self {
+        observed_generation: -1,
+        reported: None,
+        region: None,
+        spec_revision: SpecRevision::FIRST,
+        completion: None,
+        handled: None,
+        standing: None,
+    };
 
     /// Reads a stored status; what nobody of ours can have written counts as not there, so the next look rewrites it.
     pub fn parse(stored: &Lenient<StatusView>) -> Self {
@@ -44,6 +53,7 @@ impl Status {
             observed_generation: generation.map_or(own, |least| least.min(own)),
             reported: reported(stored),
             region: stored.region.valid().and_then(|word| Region::parse(word).ok()),
+            spec_revision: stored.spec_revision.valid().copied().map(SpecRevision::parse).unwrap_or_default(),
             completion: stored.completion_time.valid().and_then(|time| time.parse().ok()),
             handled: stored.last_handled_reconcile_at.valid().map(|value| ArcStr::from(&**value)),
             standing,
@@ -88,6 +98,7 @@ impl Status {
             updated_at: word(Word::Updated),
             end_at: word(Word::Ended),
             region: self.region.as_ref().map(|region| region.as_str().to_owned()),
+            spec_revision: self.spec_revision.number(),
             completion_time: self.completion.map(|second| Time(second.timestamp())),
             last_handled_reconcile_at: self.handled.as_deref().map(str::to_owned),
             conditions: self.standing.as_ref().map_or_else(Vec::new, |it| it.conditions(self.observed_generation)),

@@ -70,7 +70,13 @@ fn stands(
     // An answer fixes where the task is looked for.
     let answered = matches!(look.seen, Observation::Found { .. } | Observation::Missing { .. });
     let region = status.region.as_ref().or(task.region.as_ref().filter(|_| answered));
-    let settled = status.observed_generation == task.generation && status.region.as_ref() == region;
+    let spec_revision = match &task.spec {
+        Ok(spec) => spec.revision,
+        Err(_) => status.spec_revision,
+    };
+    let settled = status.observed_generation == task.generation
+        && status.region.as_ref() == region
+        && status.spec_revision == spec_revision;
     if told.is_some() && news.is_none() && handled.is_none() && settled {
         return None;
     }
@@ -84,6 +90,7 @@ fn stands(
         observed_generation: task.generation,
         reported: news.cloned().or_else(|| status.reported.clone()),
         region: region.cloned(),
+        spec_revision,
         completion: status.completion.or(course.is_end().then_some(second)),
         handled: handled.cloned().or_else(|| status.handled.clone()),
         standing: Some(Standing::next(before, course, reason, message, second)),

@@ -7,7 +7,7 @@ mod unknown;
 mod view;
 
 pub use crd::{crd, manifest};
-pub use unknown::FieldName;
+pub use unknown::{FieldName, Noticed, SpecRevision};
 pub use view::{ImageTaskView, Lenient, SpecView, StatusView};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -190,6 +190,11 @@ pub struct ImageTaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub region: Option<String>,
+
+    /// Number of the newest revision of the spec whose fields this ImageTask uses, if that is not the first. An operator that does not know it leaves the task alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 256))]
+    pub spec_revision: Option<i32>,
 
     /// When the operator saw the end; set once.
     #[serde(default, skip_serializing_if = "Option::is_none")]

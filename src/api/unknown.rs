@@ -1,5 +1,5 @@
 //! Members of a stored structure that this version has no field for: noticed by name while the others are read, and never
-//! built.
+//! built. And of which revision of the spec those are that it has fields for.
 
 use std::fmt;
 
@@ -26,25 +26,85 @@ impl fmt::Display for FieldName {
     }
 }
 
-/// Reads a structure, and the name of the first member that it has no field for.
+/// The fields of the spec by the revision that brought them, nested ones by their path. An ImageTask that uses those of a
+/// later one says so in its status, so that an older program leaves it alone whose CRD has lost them.
+const REVISIONS: &[&[&str]] = &[
+    &[
+        "taskId",
+        "resourceId",
+        "type",
+        "startedAfter",
+        "region",
+        "credentialsRef",
+        "credentialsRef.name",
+        "suspend",
+        "timeout",
+    ],
+    // A release that adds fields adds a list.
+];
+
+/// A revision of the spec, by which an older program tells that it does not know all of it. The first is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpecRevision(u8);
+
+impl SpecRevision {
+    /// That of the first version.
+    pub const FIRST: Self = Self(0);
+
+    /// The newest that this version knows.
+    const NEWEST: Self = Self(REVISIONS.len() as u8 - 1);
+
+    /// Reads the number in a status, which counts from 1.
+    pub fn parse(number: i64) -> Self {
+        Self(u8::try_from(number.saturating_sub(1).clamp(0, u8::MAX.into())).expect("it is clamped"))
+    }
+
+    /// The number in a status; the first is not told.
+    pub fn number(self) -> Option<i32> {
+        (self.0 > 0).then(|| i32::from(self.0) + 1)
+    }
+
+    /// Whether a later version has brought it.
+    pub fn is_of_later_version(self) -> bool {
+        self > Self::NEWEST
+    }
+
+    fn of(prefix: &str, name: &str) -> Self {
+        let is_it = |path: &&str| path.strip_prefix(prefix) == Some(name);
+        let revision = REVISIONS.iter().position(|fields| fields.iter().any(|path| is_it(&path)));
+        Self(revision.unwrap_or_default() as u8)
+    }
+}
+
+/// What is noticed of the members of a structure.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Noticed {
+    /// The first that there is no field for.
+    pub unknown: Option<FieldName>,
+    /// The newest revision of the others.
+    pub revision: SpecRevision,
+}
+
+/// Reads a structure of the spec, whose fields have the path `prefix`, and notices its members.
 ///
 /// # Errors
 ///
 /// Where the structure cannot be read.
-pub(super) fn read<'de, T, A>(map: A) -> Result<(T, Option<FieldName>), A::Error>
+pub(super) fn read<'de, T, A>(map: A, prefix: &'static str) -> Result<(T, Noticed), A::Error>
 where
     T: Deserialize<'de>,
     A: MapAccess<'de>,
 {
-    let mut unknown = None;
-    let read = T::deserialize(Structure { map, unknown: &mut unknown })?;
-    Ok((read, unknown))
+    let mut noticed = Noticed::default();
+    let read = T::deserialize(Structure { map, prefix, noticed: &mut noticed })?;
+    Ok((read, noticed))
 }
 
 /// A structure before it tells which fields it has.
 struct Structure<'a, A> {
     map: A,
-    unknown: &'a mut Option<FieldName>,
+    prefix: &'static str,
+    noticed: &'a mut Noticed,
 }
 
 impl<'de, A: MapAccess<'de>> Deserializer<'de> for Structure<'_, A> {
@@ -59,7 +119,8 @@ impl<'de, A: MapAccess<'de>> Deserializer<'de> for Structure<'_, A> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
-        visitor.visit_map(Members { map: self.map, fields, unknown: self.unknown })
+        let Self { map, prefix, noticed } = self;
+        visitor.visit_map(Members { map, fields, prefix, noticed })
     }
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
@@ -71,14 +132,16 @@ impl<'de, A: MapAccess<'de>> Deserializer<'de> for Structure<'_, A> {
 struct Members<'a, A> {
     map: A,
     fields: &'static [&'static str],
-    unknown: &'a mut Option<FieldName>,
+    prefix: &'static str,
+    noticed: &'a mut Noticed,
 }
 
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'_, A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, key: K) -> Result<Option<K::Value>, Self::Error> {
-        self.map.next_key_seed(Member { key, fields: self.fields, unknown: self.unknown })
+        let Self { map, fields, prefix, noticed } = self;
+        map.next_key_seed(Member { key, fields, prefix, noticed })
     }
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, value: V) -> Result<V::Value, Self::Error> {
         self.map.next_value_seed(value)
@@ -92,7 +155,8 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'_, A> {
 struct Member<'a, K> {
     key: K,
     fields: &'static [&'static str],
-    unknown: &'a mut Option<FieldName>,
+    prefix: &'static str,
+    noticed: &'a mut Noticed,
 }
 
 impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for Member<'_, K> {
@@ -110,8 +174,11 @@ impl<'de, K: DeserializeSeed<'de>> Visitor<'de> for Member<'_, K> {
         f.write_str("the name of a field")
     }
     fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
-        if self.unknown.is_none() && !self.fields.contains(&name) {
-            *self.unknown = Some(FieldName::of(name));
+        let Noticed { unknown, revision } = self.noticed;
+        if self.fields.contains(&name) {
+            *revision = (*revision).max(SpecRevision::of(self.prefix, name));
+        } else if unknown.is_none() {
+            *unknown = Some(FieldName::of(name));
         }
         self.key.deserialize(name.into_deserializer())
     }
@@ -120,7 +187,37 @@ impl<'de, K: DeserializeSeed<'de>> Visitor<'de> for Member<'_, K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
     use proptest::prelude::*;
+
+    /// The paths of all fields of a schema.
+    fn paths(schema: &JSONSchemaProps, prefix: &str) -> Vec<String> {
+        let fields = schema.properties.iter().flatten();
+        fields
+            .flat_map(|(name, field)| {
+                [vec![format!("{prefix}{name}")], paths(field, &format!("{prefix}{name}."))].concat()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_field_of_the_spec_has_a_revision() {
+        let crd = serde_json::to_value(crate::api::crd()).unwrap();
+        let spec = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap();
+        let mut fields = paths(&serde_json::from_value(spec.clone()).unwrap(), "");
+        let mut revised: Vec<_> = REVISIONS.concat().into_iter().map(str::to_owned).collect();
+        fields.sort_unstable();
+        revised.sort_unstable();
+        assert_eq!(fields, revised);
+    }
+
+    #[test]
+    fn a_revision_is_told_as_a_number_from_the_second_on() {
+        let read = [0, 1, 2, 255, 256, i64::MIN, i64::MAX].map(SpecRevision::parse);
+        let known = SpecRevision::NEWEST;
+        assert_eq!(read.map(SpecRevision::number), [None, None, Some(2), Some(255), Some(256), None, Some(256)]);
+        assert_eq!(read.map(SpecRevision::is_of_later_version), read.map(|revision| revision.0 > known.0));
+    }
 
     proptest! {
         #[test]

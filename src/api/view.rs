@@ -15,7 +15,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::unknown::{self, FieldName};
+use super::unknown::{self, Noticed, SpecRevision};
 use super::{ImageTask, RECONCILE_REQUESTED_AT};
 
 /// An `ImageTask` as the operator watches it.
@@ -45,16 +45,22 @@ pub struct SpecView {
     pub credentials_ref: Lenient<CredentialsRefView>,
     pub suspend: Lenient<bool>,
     pub timeout: Lenient<Box<str>>,
-    /// The first member that is none of these.
+    /// Of all members.
     #[serde(skip)]
-    pub unknown: Option<FieldName>,
+    pub noticed: Noticed,
 }
 
 impl SpecView {
+    /// The newest revision of which a field is used.
+    pub fn revision(&self) -> SpecRevision {
+        let of_reference = self.credentials_ref.valid().map(|reference| reference.noticed.revision);
+        of_reference.unwrap_or_default().max(self.noticed.revision)
+    }
+
     /// Path of the first field that this version does not know, such as `spec.credentialsRef.x`.
     pub fn unknown_field(&self) -> Option<String> {
-        let of_reference = self.credentials_ref.valid().and_then(|reference| reference.unknown.as_ref());
-        let own = self.unknown.as_ref().map(|name| format!("spec.{name}"));
+        let of_reference = self.credentials_ref.valid().and_then(|reference| reference.noticed.unknown.as_ref());
+        let own = self.noticed.unknown.as_ref().map(|name| format!("spec.{name}"));
         own.or_else(|| of_reference.map(|name| format!("spec.credentialsRef.{name}")))
     }
 }
@@ -64,9 +70,9 @@ impl SpecView {
 #[serde(default)]
 pub struct CredentialsRefView {
     pub name: Lenient<Box<str>>,
-    /// The first member that is none of these.
+    /// Of all members.
     #[serde(skip)]
-    pub unknown: Option<FieldName>,
+    pub noticed: Noticed,
 }
 
 /// The status, field by field as stored.
@@ -86,6 +92,7 @@ pub struct StatusView {
     pub updated_at: Lenient<Box<str>>,
     pub end_at: Lenient<Box<str>>,
     pub region: Lenient<Box<str>>,
+    pub spec_revision: Lenient<i64>,
     pub completion_time: Lenient<Box<str>>,
     pub last_handled_reconcile_at: Lenient<Box<str>>,
     pub conditions: Lenient<Vec<Lenient<ConditionView>>>,
@@ -208,14 +215,14 @@ trait Fields: DeserializeOwned {
 
 impl Fields for SpecView {
     fn read<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
-        let (view, unknown) = unknown::read(map)?;
-        Ok(Self { unknown, ..view })
+        let (view, noticed) = unknown::read(map, "")?;
+        Ok(Self { noticed, ..view })
     }
 }
 impl Fields for CredentialsRefView {
     fn read<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
-        let (view, unknown) = unknown::read(map)?;
-        Ok(Self { unknown, ..view })
+        let (view, noticed) = unknown::read(map, "credentialsRef.")?;
+        Ok(Self { noticed, ..view })
     }
 }
 impl Fields for StatusView {}
@@ -496,6 +503,7 @@ mod tests {
                 },
             )),
             region: Some(Region::parse("cn-beijing").unwrap()),
+            spec_revision: SpecRevision::parse(2),
             completion: Some(at(4)),
             handled: Some("now".into()),
             standing: Some(Standing {

@@ -11,7 +11,7 @@ use crate::api::ImageTaskView;
 use crate::clock::Now;
 use crate::ecs::Region;
 use crate::followed::{Followed, Request};
-use crate::spec::Spec;
+use crate::spec::{InvalidSpec, Spec};
 use crate::status::Status;
 
 impl Index {
@@ -99,7 +99,7 @@ impl Index {
         let asked = |followed: &Followed| followed.request.as_ref().map(|request| request.value.clone());
         let newly_asked = seen.request.is_some() && seen.request != asked(&entry.followed);
         if spec_changed {
-            entry.followed.spec = Spec::parse(&seen.spec);
+            entry.followed.spec = spec(&seen, &Status::parse(&seen.status));
             entry.followed.generation = seen.generation;
             entry.followed.fresh_since = now.mono.into();
             entry.followed.trouble = None;
@@ -144,7 +144,7 @@ impl Index {
 
     pub(super) fn followed(&mut self, seen: &Sighting, now: Now) -> Followed {
         let status = Status::parse(&seen.status);
-        let spec = Spec::parse(&seen.spec);
+        let spec = spec(seen, &status);
         let mut followed = Followed {
             permitted: self.permits(&spec, &seen.object.namespace),
             region: self.region(&spec, &status),
@@ -215,6 +215,15 @@ impl Index {
         let slot = u32::try_from(slot).expect("memory ends before 4 billion entries");
         self.directory.insert(&self.entries, slot);
         EntryKey { slot, serial }
+    }
+}
+
+/// What is asked for. Where a later version has read a field that the CRD has lost since, nobody knows.
+fn spec(seen: &Sighting, status: &Status) -> Result<Spec, InvalidSpec> {
+    let spec = Spec::parse(&seen.spec)?;
+    match status.spec_revision.is_of_later_version() {
+        true => Err(InvalidSpec::UnknownField("a field that spec had, or has".into())),
+        false => Ok(spec),
     }
 }
 

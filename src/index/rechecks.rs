@@ -159,6 +159,25 @@ mod tests {
         assert_eq!((world.index.rechecks.due.len(), world.index.rechecks.moments.len()), (0, 0));
     }
 
+    #[test]
+    fn a_spec_of_which_an_older_crd_has_lost_a_later_field_is_left_alone() {
+        let mut world = World::new();
+        world.tasks.insert("t-1".into(), "Succeeded");
+        world.store("t-1", json!({"taskId": "t-1"}), json!({"observedGeneration": 1, "specRevision": 2}));
+        world.run(secs(301));
+        world.edit("t-1", json!({"taskId": "t-1", "timeout": "1s"}));
+        world.run(secs(301));
+        world.restart_after(secs(1));
+        world.ask_for_a_look("t-1", "now");
+        world.run(secs(30));
+        assert_eq!(
+            (world.told("t-1").first(), world.phase("t-1"), world.calls.len()),
+            (Some(&"InvalidSpec"), "Error", 0)
+        );
+        assert_eq!(world.objects["t-1"]["status"]["specRevision"], 2);
+        assert!(message(&world, "t-1").contains("a field that spec had"));
+    }
+
     /// An end as a later version has written it.
     fn end(reason: &str) -> Value {
         let condition = |type_: &str| {

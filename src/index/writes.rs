@@ -293,14 +293,10 @@ impl Index {
         }
         // A newer version that the watch has shown already is somebody else's: ours is written once more on it.
         let overwritten = version.is_some_and(|version: u64| entry.watched > version);
-        let has_others_status = overwritten && entry.stored != digest;
         if !overwritten {
             entry.stored = digest;
-        }
-        if !overwritten && entry.pending.exempt <= revision.0 {
-            entry.pending.exempt = 0;
-        }
-        if has_others_status {
+            entry.pending.exempt = if entry.pending.exempt <= revision.0 { 0 } else { entry.pending.exempt };
+        } else if entry.stored != digest {
             self.foreign_write(key, now);
         }
         let entry = &mut self.entries[key.slot as usize];

@@ -31,6 +31,7 @@ fn spec() -> Spec {
         target: Target::Task(TaskId::parse("t-1").unwrap()),
         region: None,
         credentials: None,
+        revision: crate::api::SpecRevision::FIRST,
         suspend: false,
         timeout: None,
     }

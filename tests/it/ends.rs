@@ -53,6 +53,7 @@ async fn an_image_task_reaches_succeeded_with_every_status_field_right() {
         created_at: Some("2022-05-06T00:01:00+08:00".into()),
         updated_at: Some("2022-05-06T00:07:12+08:00".into()),
         end_at: Some("2022-05-06T00:07:12+08:00".into()),
+        spec_revision: None,
         region: Some("cn-beijing".into()),
         completion_time: told.completion_time.clone(),
         last_handled_reconcile_at: None,
