@@ -13,6 +13,11 @@
 {{- end }}
 {{- end }}
 
+{{- /* Of objects that belong to no namespace: another release may have the same name in another one. */}}
+{{- define "imagetask-operator.clusterName" -}}
+{{- printf "%s:%s" .Release.Namespace (include "imagetask-operator.fullname" .) }}
+{{- end }}
+
 {{- define "imagetask-operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "imagetask-operator.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -20,7 +25,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "imagetask-operator.labels" -}}
 {{ include "imagetask-operator.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ (include "imagetask-operator.which" . | fromYaml).version | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end }}
@@ -33,11 +38,39 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{- define "imagetask-operator.image" -}}
-{{- if .Values.image.digest }}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- /* The image to run, as YAML: `image`, and the `version` that it is of, as a label may hold it.
+
+What the user says wins. A release writes where its image is, and its digest, into the annotations of Chart.yaml; the
+digest counts only while the user says nothing of the image: neither repository, tag or digest, nor another registry. */}}
+{{- define "imagetask-operator.which" -}}
+{{- $image := .Values.image }}
+{{- $registry := .Values.global.imageRegistry }}
+{{- $released := default (dict) .Chart.Annotations }}
+{{- $repository := default (index $released "ecs.volcengine.com/image-repository") $image.repository }}
+{{- $_ := required "image.repository: say where the image is; this chart was not made by a release, which would know" $repository }}
+{{- $repository = include "imagetask-operator.mirrored" (dict "image" $repository "registry" $registry) }}
+{{- $digest := $image.digest }}
+{{- $tag := $image.tag }}
+{{- if not (or $image.repository $tag $digest $registry) }}
+{{- $digest = index $released "ecs.volcengine.com/image-digest" }}
+{{- else if not $digest }}
+{{- $tag = default .Chart.AppVersion $tag }}
+{{- end }}
+{{- $suffix := "" }}
+{{- with $tag }}{{ $suffix = printf ":%s" . }}{{ end }}
+{{- with $digest }}{{ $suffix = printf "%s@%s" $suffix . }}{{ end }}
+{{- /* Of a digest alone no version is known. */}}
+{{- $version := default .Chart.AppVersion (default ($image.digest | trunc 19) $tag) }}
+image: {{ printf "%s%s" $repository $suffix | quote }}
+version: {{ regexReplaceAll "[^A-Za-z0-9_.-]" $version "-" | trunc 63 | trimAll "-_." | quote }}
+{{- end }}
+
+{{- /* An image at another registry: its first part is one if it has a dot or a port, or is localhost. */}}
+{{- define "imagetask-operator.mirrored" -}}
+{{- if .registry }}
+{{- printf "%s/%s" (trimSuffix "/" .registry) (regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" .image "") }}
 {{- else }}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- .image }}
 {{- end }}
 {{- end }}
 

@@ -20,6 +20,9 @@ use super::{ControlPlane, PATIENCE, repository};
 /// Stands for a world's namespace in what helm renders once for all of them.
 const ANY_NAMESPACE: &str = "namespace-of-a-world";
 
+/// What the chart of the repository asks for: no release has told it where the image is.
+pub(crate) const IMAGE: &str = "image.repository=registry.example.com/imagetask-operator";
+
 /// The chart in the repository.
 pub(crate) fn path() -> PathBuf {
     repository().join("charts/imagetask-operator")
@@ -33,6 +36,7 @@ pub(crate) async fn rendered(release: &str, namespace: &str, values: &[&str]) ->
 async fn render(release: &str, namespace: &str, values: &[&str]) -> String {
     let chart = path();
     let mut arguments = vec!["template", release, chart.to_str().unwrap(), "--namespace", namespace, "--no-hooks"];
+    arguments.extend(["--set", IMAGE]);
     arguments.extend(values.iter().flat_map(|value| ["--set-json", value]));
     helm(Path::new("/dev/null"), &arguments).await.unwrap()
 }
