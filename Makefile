@@ -32,7 +32,7 @@ recording: ## records the demo's waiting anew into docs/wait.svg, which the READ
 	IMAGETASK_RECORDING=docs/wait.svg tests/demo/run
 
 .PHONY: test
-test: lint controlplane waiting chart sdk-clients ## everything that CI runs
+test: lint controlplane waiting chart sdk-clients releases ## everything that CI runs
 	cargo build --release --package imagetask-operator
 	cargo test --workspace
 	for module in tests/controlplane tests/waiting; do (cd $$module && go test -count=1 ./...) || exit 1; done
@@ -98,8 +98,16 @@ controlplane: ## builds the API server and etcd of the tests and the demo; about
 image: ## builds the operator's image as an OCI layout in target/image, without a container engine
 	packaging/image
 
+.PHONY: release
+release: waiting ## makes a release into target/dist: make release IMAGE=registry.example.com/imagetask-operator
+	packaging/release
+
+.PHONY: releases
+releases: waiting ## makes the two releases that the tests install, upgrade and roll back; about 10 minutes the first time
+	tests/release/build
+
 .PHONY: waiting
-waiting: ## builds helm, kstatus, Flux's wait and Argo CD's Lua for the tests, and a candidate; about 3 minutes the first time
+waiting: ## builds helm 4 and 3, kstatus, Flux's wait and Argo CD's Lua for the tests, and a candidate; about 5 minutes the first time
 	tests/waiting/build
 
 .PHONY: chart

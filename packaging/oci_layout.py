@@ -2,9 +2,11 @@
 """Writes the operator's image as an OCI layout: the program, CA certificates, and nothing else.
 
 usage: oci_layout.py PROGRAM CERTIFICATES ARCHITECTURE VERSION DIRECTORY
+       oci_layout.py join DIRECTORY LAYOUT...
 
-The same input gives the same digest, wherever and whenever: files belong to root, their times are the beginning of 1970,
-and nothing else goes in. Prints the digest of the image. Needs Python alone.
+The second joins the images of several platforms into one index. The same input gives the same digest, wherever and
+whenever: files belong to root, their times are the beginning of 1970, and nothing else goes in. Prints the digest of the
+image or the index. Needs Python alone.
 """
 
 import gzip
@@ -19,6 +21,7 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
+REF_NAME = "org.opencontainers.image.ref.name"
 NAME = "imagetask-operator"
 
 
@@ -44,10 +47,33 @@ def main(program, certificates, architecture, version, directory):
         },
     )
     manifest["platform"] = {"architecture": architecture, "os": "linux"}
-    manifest["annotations"] = {"org.opencontainers.image.ref.name": version}
-    write(directory, "index.json", dump({"schemaVersion": 2, "mediaType": INDEX, "manifests": [manifest]}))
+    finish(directory, manifest, version)
+
+
+def join(directory, *layouts):
+    blobs = Blobs(directory)
+    images = {}
+    for layout in layouts:
+        for image in json.loads(read(os.path.join(layout, "index.json")))["manifests"]:
+            version = image.pop("annotations")[REF_NAME]
+            images[image["platform"]["architecture"]] = (version, image)
+        held = os.path.join(layout, "blobs", "sha256")
+        for blob in os.listdir(held):
+            blobs.add("", read(os.path.join(held, blob)))
+    versions = {version for version, _ in images.values()}
+    if len(versions) != 1 or len(images) != len(layouts):
+        sys.exit(f"oci_layout.py: {' '.join(layouts)} are not images of one version for one platform each")
+    manifests = [image for _, (_, image) in sorted(images.items())]
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
+    finish(directory, blobs.json(INDEX, index), versions.pop())
+
+
+def finish(directory, content, version):
+    """Says what the layout is of, and prints its digest."""
+    content["annotations"] = {REF_NAME: version}
+    write(directory, "index.json", dump({"schemaVersion": 2, "mediaType": INDEX, "manifests": [content]}))
     write(directory, "oci-layout", dump({"imageLayoutVersion": "1.0.0"}))
-    print(manifest["digest"])
+    print(content["digest"])
 
 
 def labels(version):
@@ -105,6 +131,9 @@ def write(directory, name, content):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 6:
+    if len(sys.argv) > 3 and sys.argv[1] == "join":
+        join(*sys.argv[2:])
+    elif len(sys.argv) == 6:
+        main(*sys.argv[1:])
+    else:
         sys.exit(__doc__)
-    main(*sys.argv[1:])

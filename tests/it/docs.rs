@@ -1,94 +1,36 @@
-//! The commands of the README from install to uninstall, and the recipes of docs/: every object in them is one that the API server takes, and every script does what the page says.
-//! Objects of tools that do not run here are only read.
+//! The recipes of docs/: every object in them is one that the API server takes, and every script does what the page says.
+//! Objects of tools that do not run here are only read. The commands of the README and of docs/install.md are run by
+//! releases.rs.
 
 use std::path::Path;
 
-use imagetask_operator::api::{ImageTask, Phase};
-use k8s_openapi::api::apps::v1::Deployment;
+use imagetask_operator::api::Phase;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
-use simulator::{Simulator, Task};
+use simulator::Task;
 use tokio::process::Command;
 
-use crate::chart::play_kubelet;
-use crate::world::chart::{Account, built, create, objects, until_allowed};
-use crate::world::{ControlPlane, PATIENCE, World, reason};
+use crate::world::chart::{Account, create, objects, until_allowed};
+use crate::world::{ControlPlane, PATIENCE, World};
 
 /// Kinds whose CRDs are not here.
 const FOREIGN: [&str; 3] = ["Kustomization", "Task", "Workflow"];
 
 /// The id that the recipes follow.
-const ID: &str = "t-2zf8q1c7kxyd9ro3wmvb";
+pub(crate) const ID: &str = "t-2zf8q1c7kxyd9ro3wmvb";
 
-fn page(name: &str) -> String {
+pub(crate) fn page(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).unwrap()
 }
 
 /// The commands in a part of a page, block by block.
-fn commands(page: &str, from: &str, to: &str) -> Vec<String> {
+pub(crate) fn commands(page: &str, from: &str, to: &str) -> Vec<String> {
     let begins = page.find(from).expect("the page has the first heading");
     let part = &page[begins..begins + page[begins..].find(to).expect("the page has the last heading")];
     part.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default().to_owned()).collect()
-}
-
-/// Runs a block of commands in the repository, as somebody who has followed the page so far.
-async fn type_in(plane: &ControlPlane, block: &str) -> String {
-    let bin = plane.kubectl.parent().unwrap();
-    let helm = built("helm");
-    let path = format!("{}:{}:/usr/bin:/bin", bin.display(), helm.parent().unwrap().display());
-    let mut shell = Command::new("bash");
-    shell.args(["-euo", "pipefail", "-c", block]).current_dir(env!("CARGO_MANIFEST_DIR")).env_clear();
-    shell.env("PATH", path).env("KUBECONFIG", &plane.kubeconfig).env("HOME", env!("CARGO_TARGET_TMPDIR"));
-    let ended = tokio::time::timeout(PATIENCE, shell.kill_on_drop(true).output()).await;
-    let output = ended.unwrap_or_else(|_| panic!("it takes too long: {block}")).unwrap();
-    assert!(output.status.success(), "{block}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Says of a Deployment what its controller would, once its pods run.
-async fn play_controller(plane: &ControlPlane, namespace: &str, name: &str) {
-    let deployments: Api<Deployment> = Api::namespaced(plane.client().await, namespace);
-    let status = json!({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2});
-    let patch = Patch::Merge(json!({"status": status}));
-    deployments.patch_status(name, &PatchParams::default(), &patch).await.unwrap();
-}
-
-#[tokio::test]
-async fn the_commands_of_the_readme_work_from_install_to_uninstall() {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let blocks = commands(&readme, "## Install\n", "## Status at a glance\n");
-    let [install, check, first, operate, uninstall] = &blocks[..] else { panic!("{blocks:?}") };
-    let plane = Box::leak(Box::new(ControlPlane::start().await));
-    let world = World::on(plane, Simulator::start().await).await;
-    world.cloud.put(Task::export(ID, "image-1").running(10));
-    let (namespace, name) = ("imagetask-system", "imagetask-operator");
-
-    type_in(plane, install).await;
-    let manifest = type_in(plane, &format!("helm get manifest {name} --namespace {namespace}")).await;
-    world.take(Account::of(plane, namespace, name).await, &objects(&manifest));
-    let _operator = world.operator().await;
-    play_controller(plane, namespace, name).await;
-    let pod = format!("{name}-helm-test");
-    let (tested, ()) = tokio::join!(type_in(plane, check), play_kubelet(plane, namespace, &pod));
-    assert!(tested.contains("successfully rolled out") && tested.contains("Succeeded"), "{tested}");
-
-    let tasks: Api<ImageTask> = Api::namespaced(world.client.clone(), "default");
-    let (listed, ()) = tokio::join!(type_in(plane, first), async {
-        let running = |task: Option<&ImageTask>| task.is_some_and(|task| reason(task) == Some("TaskRunning"));
-        let seen = await_condition(tasks.clone(), ID, running);
-        tokio::time::timeout(PATIENCE, seen).await.expect("it is followed in time").unwrap();
-        world.cloud.put(Task::export(ID, "image-1").succeeded());
-    });
-    assert!(listed.contains("TaskSucceeded"), "{listed}");
-    type_in(plane, operate).await;
-    type_in(plane, uninstall).await;
-    let gone = await_condition(tasks, ID, |task: Option<&ImageTask>| task.is_none());
-    // The API server no longer knows the kind.
-    drop(tokio::time::timeout(PATIENCE, gone).await.expect("it goes with its CRD in time"));
 }
 
 /// The objects in the YAML of a page, as they are in a namespace.

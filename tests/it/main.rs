@@ -25,6 +25,7 @@ mod lists;
 mod misdated;
 mod proxies;
 mod rbac;
+mod releases;
 mod schema;
 mod secrets;
 mod takeovers;
