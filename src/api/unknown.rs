@@ -70,8 +70,8 @@ impl SpecRevision {
     }
 
     fn of(prefix: &str, name: &str) -> Self {
-        let is_it = |path: &&str| path.strip_prefix(prefix) == Some(name);
-        let revision = REVISIONS.iter().position(|fields| fields.iter().any(|path| is_it(&path)));
+        let has_it = |fields: &[&str]| fields.iter().any(|path| path.strip_prefix(prefix) == Some(name));
+        let revision = REVISIONS.iter().position(|fields| has_it(fields));
         Self(revision.unwrap_or_default() as u8)
     }
 }

@@ -22,6 +22,7 @@ mod leading;
 mod looks;
 mod members;
 mod namespaces;
+mod news;
 mod own;
 mod pending;
 mod pick;
@@ -43,6 +44,7 @@ mod writes;
 pub use change::{Change, Written};
 pub use key::{EntryKey, ObjectName, WatchId};
 pub use looks::{Due, Question};
+pub use news::{Announcement, News};
 pub use source::{Own, SecretFault, SecretName, Unusable};
 pub use writes::{Revision, Write};
 
@@ -56,9 +58,7 @@ use crate::clock::Now;
 use crate::deadline::Deadline;
 use crate::ecs::Region;
 use crate::followed::Followed;
-use crate::message::Message;
 use crate::observation::{Look, Observation};
-use crate::reason::Reason;
 use crate::reconcile::{Next, Outcome, Rules, reconcile};
 use crate::schedule::Rate;
 use deadlines::Deadlines;
@@ -136,37 +136,6 @@ pub struct Index {
     writes: Writes,
     foreign_writes: ForeignWrites,
     news: Vec<News>,
-}
-
-/// What others than the index care about.
-#[derive(Debug)]
-pub enum News {
-    /// A task is over.
-    Ended(Reason),
-    /// An ImageTask got its first status, this long after its creation.
-    FirstStatus(Duration),
-    /// An end or a lasting error is told in the status.
-    Told(Announcement),
-    /// Somebody else has written the status of an ImageTask.
-    ForeignWrite {
-        /// The ImageTask, where this has happened so often that somebody is to be told.
-        told: Option<ObjectName>,
-    },
-}
-
-/// An end or a lasting error, told once.
-#[derive(Debug)]
-pub struct Announcement {
-    /// The ImageTask.
-    pub object: ObjectName,
-    /// Its uid.
-    pub uid: Box<str>,
-    /// Whether it is good news.
-    pub good: bool,
-    /// The reason in its conditions.
-    pub reason: Reason,
-    /// The message in its conditions.
-    pub message: Message,
 }
 
 impl Index {

@@ -11,6 +11,7 @@ use crate::clock::Wall;
 use crate::credentials::Credentials;
 use crate::deadline::Unheard;
 use crate::ecs::{Answer, Error, ErrorKind, Session, Task, TaskId, Word, Words};
+use crate::reason::Reason;
 use crate::role::RenewalFault;
 
 const WATCH: WatchId = WatchId(0);

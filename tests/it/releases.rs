@@ -115,7 +115,7 @@ impl<'a> Nodes<'a> {
     fn new(plane: &'a ControlPlane, cloud: &Simulator, helm: &str) -> Self {
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("releases").join(format!("{helm}.log"));
         let images = ["older", "newer"].map(unpack).into_iter().collect();
-        Self { plane, cloud: cloud.url().to_owned(), images, running: None, log }
+        Self { plane, cloud: cloud.url(), images, running: None, log }
     }
 
     /// Rolls the Deployment out, a new operator before the old one is stopped; the version that its pods are labelled with.

@@ -43,15 +43,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 What the user says wins. A release writes where its image is, and its digest, into the annotations of Chart.yaml; the
 digest counts only while the user says nothing of the image: neither repository, tag or digest, nor another registry. */}}
 {{- define "imagetask-operator.which" -}}
-{{- $image := .Values.image }}
 {{- $registry := .Values.global.imageRegistry }}
 {{- $released := default (dict) .Chart.Annotations }}
-{{- $repository := default (index $released "ecs.volcengine.com/image-repository") $image.repository }}
+{{- $repository := default (index $released "ecs.volcengine.com/image-repository") .Values.image.repository }}
 {{- $_ := required "image.repository: say where the image is; this chart was not made by a release, which would know" $repository }}
 {{- $repository = include "imagetask-operator.mirrored" (dict "image" $repository "registry" $registry) }}
-{{- $digest := $image.digest }}
-{{- $tag := $image.tag }}
-{{- if not (or $image.repository $tag $digest $registry) }}
+{{- $digest := .Values.image.digest }}
+{{- $tag := .Values.image.tag }}
+{{- if not (or .Values.image.repository $tag $digest $registry) }}
 {{- $digest = index $released "ecs.volcengine.com/image-digest" }}
 {{- else if not $digest }}
 {{- $tag = default .Chart.AppVersion $tag }}
@@ -60,7 +59,7 @@ digest counts only while the user says nothing of the image: neither repository,
 {{- with $tag }}{{ $suffix = printf ":%s" . }}{{ end }}
 {{- with $digest }}{{ $suffix = printf "%s@%s" $suffix . }}{{ end }}
 {{- /* Of a digest alone no version is known. */}}
-{{- $version := default .Chart.AppVersion (default ($image.digest | trunc 19) $tag) }}
+{{- $version := default .Chart.AppVersion (default (.Values.image.digest | trunc 19) $tag) }}
 image: {{ printf "%s%s" $repository $suffix | quote }}
 version: {{ regexReplaceAll "[^A-Za-z0-9_.-]" $version "-" | trunc 63 | trimAll "-_." | quote }}
 {{- end }}

@@ -202,6 +202,7 @@ fn status(object: &ImageTask, task: &Task, world: &World) -> ImageTaskStatus {
         updated_at: word(Word::Updated),
         end_at: word(Word::Ended),
         region: Some(world.region.as_str().to_owned()),
+        spec_revision: None,
         completion_time: before.completion_time.clone().or_else(|| phase.is_end().then(|| now.clone())),
         last_handled_reconcile_at: before.last_handled_reconcile_at.clone(),
         conditions: conditions(&before, object.metadata.generation, phase, reason, &now),
