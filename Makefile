@@ -39,7 +39,7 @@ test: lint controlplane waiting chart sdk-clients releases ## everything that CI
 	tests/demo/run
 
 .PHONY: test-matrix
-test-matrix: controlplane waiting ## the integration tests on the oldest supported Kubernetes and one in the middle; long
+test-matrix: controlplane waiting releases ## the integration tests on the oldest supported Kubernetes and one in the middle; long
 	cargo build --release --package imagetask-operator
 	tests/matrix/run
 

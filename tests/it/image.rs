@@ -89,6 +89,67 @@ fn the_image_is_the_program_and_certificates_as_nobody_and_the_same_every_time()
     );
 }
 
+fn join(layouts: &[&Path], directory: &Path) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/oci_layout.py");
+    Command::new("python3").arg(script).arg("join").arg(directory).args(layouts).output().unwrap()
+}
+
+#[test]
+fn images_of_several_platforms_are_joined_into_one_that_holds_them_as_they_were_in_any_order() {
+    let directory = scratch("three");
+    let [arm64, amd64] = ["arm64", "amd64"].map(|architecture| {
+        let program = directory.join(architecture).join("program");
+        fs::create_dir_all(program.parent().unwrap()).unwrap();
+        fs::write(&program, architecture).unwrap();
+        let layout = directory.join(architecture).join("layout");
+        assert!(write_layout(&program, architecture, &layout).status.success());
+        layout
+    });
+    let joined = directory.join("joined");
+    let output = join(&[&arm64, &amd64], &joined);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read =
+        |layout: &Path| -> Value { serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap() };
+    let top = read(&joined)["manifests"][0].clone();
+    assert_eq!(top["annotations"], json!({"org.opencontainers.image.ref.name": "1.2.3"}));
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), top["digest"]);
+    let index: Value = serde_json::from_slice(&blob(&joined, &top)).unwrap();
+    let images = [&amd64, &arm64].map(|layout| {
+        let image = read(layout)["manifests"][0].clone();
+        let fields = ["mediaType", "digest", "size", "platform"].map(|field| (field.to_owned(), image[field].clone()));
+        Value::Object(fields.into_iter().collect())
+    });
+    assert_eq!(index["manifests"], json!(images));
+    for layout in [&amd64, &arm64] {
+        let blobs = files(&layout.join("blobs"));
+        let all = files(&joined.join("blobs"));
+        assert!(blobs.iter().all(|(name, content)| all.get(name) == Some(content)));
+    }
+    let again = directory.join("again");
+    assert!(join(&[&amd64, &arm64], &again).status.success());
+    assert_eq!(files(&joined), files(&again));
+
+    let refused = join(&[&amd64, &amd64], &directory.join("refused"));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        refused.status.code() == Some(1) && told.contains("not images of one version for one platform each"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_release_that_cannot_be_made_says_what_to_do() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/release");
+    for (image, told) in [
+        (None, "release: say where the image will be: make release IMAGE=registry.example.com/imagetask-operator\n"),
+        (Some("here:tag"), "release: IMAGE=here:tag is not REGISTRY/REPOSITORY, without a tag\n"),
+    ] {
+        let output =
+            Command::new(&script).env_remove("IMAGE").envs(image.map(|image| ("IMAGE", image))).output().unwrap();
+        assert_eq!((output.status.code(), &*String::from_utf8(output.stderr).unwrap()), (Some(1), told));
+    }
+}
+
 #[test]
 fn an_architecture_without_an_image_is_refused() {
     let directory = scratch("two");
