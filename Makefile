@@ -103,7 +103,7 @@ release: waiting ## makes a release into target/dist: make release IMAGE=registr
 	packaging/release
 
 .PHONY: releases
-releases: waiting ## makes the two releases that the tests install, upgrade and roll back; about 10 minutes the first time
+releases: waiting ## makes the two releases that the tests install, upgrade and roll back; about 7 minutes the first time
 	tests/release/build
 
 .PHONY: waiting
