@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Started, Stdio};
+use std::sync::LazyLock;
 
 use imagetask_operator::api::{ImageTask, ImageTaskSpec, Phase};
 use imagetask_operator::clock::Clock;
@@ -38,21 +39,32 @@ fn release(which: &str) -> PathBuf {
 /// The versions of helm that the README names.
 const HELMS: [&str; 2] = ["helm", "helm3"];
 
+/// The home of somebody with each of them, under the name that everybody types; for all tests, which run at once.
+static HOMES: LazyLock<BTreeMap<&str, PathBuf>> = LazyLock::new(|| {
+    let home = |helm| {
+        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("releases").join(helm);
+        let _none_before = fs::remove_dir_all(&home);
+        fs::create_dir_all(home.join(".local/bin")).unwrap();
+        symlink(built(helm), home.join(".local/bin/helm")).unwrap();
+        (helm, home)
+    };
+    HELMS.map(home).into_iter().collect()
+});
+
+/// The images of both releases, as the chart names them, and the programs in them; unpacked once for all tests.
+static IMAGES: LazyLock<BTreeMap<String, PathBuf>> =
+    LazyLock::new(|| ["older", "newer"].map(unpack).into_iter().collect());
+
 /// Somebody who types commands in the folder of a release.
 struct Shell<'a> {
     plane: &'a ControlPlane,
-    home: PathBuf,
+    home: &'static Path,
 }
 
 impl<'a> Shell<'a> {
-    /// With one of the helms, under the name that everybody types.
+    /// With one of the helms.
     fn new(plane: &'a ControlPlane, helm: &str) -> Self {
-        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("releases").join(helm);
-        let bin = home.join(".local/bin");
-        fs::create_dir_all(&bin).unwrap();
-        let _none_before = fs::remove_file(bin.join("helm"));
-        symlink(built(helm), bin.join("helm")).unwrap();
-        Self { plane, home }
+        Self { plane, home: &HOMES[helm] }
     }
 
     /// What a block of commands prints.
@@ -66,7 +78,7 @@ impl<'a> Shell<'a> {
         let path = format!("{}:{}:/usr/bin:/bin", self.home.join(".local/bin").display(), kubectl.display());
         let mut shell = Command::new("bash");
         shell.args(["-euo", "pipefail", "-c", block]).current_dir(release(which)).env_clear();
-        shell.env("PATH", path).env("KUBECONFIG", &self.plane.kubeconfig).env("HOME", &self.home);
+        shell.env("PATH", path).env("KUBECONFIG", &self.plane.kubeconfig).env("HOME", self.home);
         let ended = tokio::time::timeout(PATIENCE, shell.kill_on_drop(true).output()).await;
         let output = ended.unwrap_or_else(|_| panic!("it takes too long: {block}")).unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -105,8 +117,6 @@ fn unpack(which: &str) -> (String, PathBuf) {
 struct Nodes<'a> {
     plane: &'a ControlPlane,
     cloud: String,
-    /// Program by image.
-    images: BTreeMap<String, PathBuf>,
     running: Option<Child>,
     log: PathBuf,
 }
@@ -114,8 +124,7 @@ struct Nodes<'a> {
 impl<'a> Nodes<'a> {
     fn new(plane: &'a ControlPlane, cloud: &Simulator, helm: &str) -> Self {
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("releases").join(format!("{helm}.log"));
-        let images = ["older", "newer"].map(unpack).into_iter().collect();
-        Self { plane, cloud: cloud.url(), images, running: None, log }
+        Self { plane, cloud: cloud.url(), running: None, log }
     }
 
     /// Rolls the Deployment out, a new operator before the old one is stopped; the version that its pods are labelled with.
@@ -126,7 +135,7 @@ impl<'a> Nodes<'a> {
         let object = serde_json::to_value(&deployment).unwrap();
         let pod = &object["spec"]["template"];
         let image = pod["spec"]["containers"][0]["image"].as_str().unwrap();
-        let program = self.images.get(image).unwrap_or_else(|| panic!("no registry has {image}"));
+        let program = IMAGES.get(image).unwrap_or_else(|| panic!("no registry has {image}"));
         let account = Account::of(self.plane, NAMESPACE, NAME).await;
         let mut own = flags(&[json!({"kind": "Deployment", "spec": object["spec"]})]);
         own.retain(|flag| !flag.starts_with("--listen"));
@@ -337,7 +346,8 @@ async fn rendered(shell: &Shell<'_>, values: &str) -> [String; 3] {
 #[tokio::test]
 async fn what_a_user_says_of_the_image_wins_over_what_the_release_says() {
     let plane = ControlPlane::shared().await;
-    let (released, digest) = (unpack("older").0, format!("sha256:{}", "0123456789abcdef".repeat(4)));
+    let released = IMAGES.iter().find(|(_, program)| program.parent().unwrap().ends_with("older")).unwrap().0.clone();
+    let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
     let (own, kubectl) = ("registry.example.com/imagetask/operator", "registry.k8s.io/kubectl:v1.35.0");
     let there = "mirror.example.com:5000/imagetask/operator";
     let cases = [
