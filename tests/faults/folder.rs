@@ -18,7 +18,7 @@ impl Folder {
     /// A new one under `target/faults`, with what is to happen in the run.
     pub(crate) fn of(seed: u64, scenario: &Scenario, now: Now) -> Self {
         let time = now.wall.shown().strftime("%Y%m%dT%H%M%SZ");
-        let folder = Self(repository().join("target/faults").join(format!("{seed}-{time}")));
+        let folder = Self(repository().join("target/faults").join(format!("{seed}-{time}-{}", std::process::id())));
         fs::create_dir_all(&folder.0).unwrap();
         folder.write("acts.txt", scenario.acts.iter().map(|(at, act)| format!("{:.3} {act:?}", at.as_secs_f64())));
         folder.write("tasks.jsonl", scenario.tasks.iter().map(|task| json!(task).to_string()));
