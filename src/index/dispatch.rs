@@ -88,9 +88,11 @@ impl Lane {
         picked
     }
 
-    /// When the next image is to be asked for that is well.
+    /// When the next image is to be asked for that is well. Nobody knows how many pages its answer has, so it waits while pages
+    /// are owed: what may fail waits too then, or gives its turns for them.
     pub(super) fn images_at(&self) -> Option<Duration> {
-        self.resources.shared_at().filter(|_| self.may_ask_images())
+        let at = self.resources.shared_at().filter(|_| self.may_ask_images())?;
+        Some(if self.owes_pages() { at.max(self.load.ready_at()) } else { at })
     }
 
     /// The queues that may be asked from now.
