@@ -41,11 +41,12 @@ impl Index {
                 (entry.watch, entry.list) = (watch, list);
                 // What is older than our last write was decided upon already.
                 if seen.version >= entry.version {
-                    self.compare(key, &seen, now);
+                    let status = Status::parse(&seen.status);
+                    self.compare(key, seen.version, &status, now);
                     match self.term {
                         Term::Asleep | Term::Until(_) if is_over => self.remove(key),
-                        Term::Asleep => self.changes_asleep(key, seen, now),
-                        Term::Until(_) => self.changes(key, seen, now),
+                        Term::Asleep => self.changes_asleep(key, seen, status, now),
+                        Term::Until(_) => self.changes(key, seen, status, now),
                     }
                 }
                 return true;
@@ -56,7 +57,7 @@ impl Index {
         if is_over {
             return true;
         }
-        let followed = self.followed(&seen, now);
+        let followed = self.followed(&seen, Status::parse(&seen.status), now);
         if is_done(&followed, now, &self.settings.rules) {
             return true;
         }
@@ -76,12 +77,12 @@ impl Index {
     }
 
     /// Notices a status that somebody else has written.
-    fn compare(&mut self, key: EntryKey, seen: &Sighting, now: Now) {
+    fn compare(&mut self, key: EntryKey, version: u64, status: &Status, now: Now) {
         let entry = &mut self.entries[key.slot as usize];
-        if seen.version == entry.version {
+        if version == entry.version {
             return;
         }
-        let digest = Status::parse(&seen.status).digest();
+        let digest = status.digest();
         let has_changed = std::mem::replace(&mut entry.stored, digest) != digest;
         match entry.pending.in_flight {
             true => entry.pending.crossed |= has_changed,
@@ -90,7 +91,7 @@ impl Index {
         }
     }
 
-    fn changes(&mut self, key: EntryKey, seen: Sighting, now: Now) {
+    fn changes(&mut self, key: EntryKey, seen: Sighting, mut status: Status, now: Now) {
         let entry = &mut self.entries[key.slot as usize];
         let written_by_us = seen.version == entry.version && entry.watched < entry.version;
         entry.version = seen.version;
@@ -99,7 +100,7 @@ impl Index {
         let asked = |followed: &Followed| followed.request.as_ref().map(|request| request.value.clone());
         let newly_asked = seen.request.is_some() && seen.request != asked(&entry.followed);
         if spec_changed {
-            entry.followed.spec = spec(&seen, &Status::parse(&seen.status));
+            entry.followed.spec = spec(&seen, &status);
             entry.followed.generation = seen.generation;
             entry.followed.fresh_since = now.mono.into();
             entry.followed.trouble = None;
@@ -112,7 +113,6 @@ impl Index {
         // What is decided but not stored yet stays decided: a fact that was learnt is not unlearnt. But an end that was told
         // stays told: this process may have stood still since it decided.
         // What we wrote ourselves is not read back: an older CRD may have pruned it, and would have it written over and over.
-        let mut status = Status::parse(&seen.status);
         if status.is_finished() && !written_by_us {
             entry.pending.drop_decision();
         }
@@ -142,8 +142,7 @@ impl Index {
         }
     }
 
-    pub(super) fn followed(&mut self, seen: &Sighting, now: Now) -> Followed {
-        let status = Status::parse(&seen.status);
+    pub(super) fn followed(&mut self, seen: &Sighting, status: Status, now: Now) -> Followed {
         let spec = spec(seen, &status);
         let mut followed = Followed {
             permitted: self.permits(&spec, &seen.object.namespace),

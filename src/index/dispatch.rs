@@ -92,7 +92,7 @@ impl Lane {
     /// are owed: what may fail waits too then, or gives its turns for them.
     pub(super) fn images_at(&self) -> Option<Duration> {
         let at = self.resources.shared_at().filter(|_| self.may_ask_images())?;
-        Some(if self.owes_pages() { at.max(self.load.ready_at()) } else { at })
+        Some(at.max(self.load.ready_at()))
     }
 
     /// The queues that may be asked from now.

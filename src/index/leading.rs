@@ -61,13 +61,12 @@ impl Index {
     }
 
     /// Keeps an object as it has become, whoever changed it.
-    pub(super) fn changes_asleep(&mut self, key: EntryKey, seen: Sighting, now: Now) {
-        let followed = self.followed(&seen, now);
+    pub(super) fn changes_asleep(&mut self, key: EntryKey, seen: Sighting, status: Status, now: Now) {
+        let followed = self.followed(&seen, status, now);
         if is_done(&followed, now, &self.settings.rules) {
             return self.remove(key);
         }
         let entry = &mut self.entries[key.slot as usize];
-        entry.stored = followed.status.digest();
         entry.pending = Pending::of_unseen(followed.status == Status::UNSEEN);
         entry.followed = followed;
         (entry.version, entry.watched) = (seen.version, seen.version);

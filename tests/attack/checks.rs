@@ -291,8 +291,7 @@ fn calls_stayed_within_the_accounts_rate(run: &Run<'_>) -> Verdict {
     let mut checked = 0;
     for (lane, (mut calls, pages)) in lanes {
         calls.sort_unstable();
-        // A quarter more: a question that is well may be put before all pages of one that may fail are paid for.
-        let allowed = 2.0 + 1.25 * pages.saturating_sub(1) as f64 + 0.01;
+        let allowed = 2.0 + pages.saturating_sub(1) as f64 + 0.01;
         let (mut level, mut last) = (0.0_f64, Duration::ZERO);
         for at in calls {
             level = (level - run.scenario.limits.qps * (at - last).as_secs_f64()).max(0.0) + 1.0;
